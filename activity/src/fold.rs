@@ -1,0 +1,184 @@
+//! The fold: what ingest appended, taken into the sets.
+//!
+//! One pure function, [`fold`], used by the folder (which writes the result back) and by every read (which applies it
+//! in memory to what the log still holds). So an answer is the same before and after folding. Order does not matter:
+//! folding any parts of a stream in any order gives what [`crate::recount`] gives for the whole.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{calendar::Day, set::UserSet};
+
+/// What is kept for one facet on one day.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DayActivity {
+    /// How many events.
+    pub events: u64,
+    /// The users with an event on this day.
+    pub active: Arc<UserSet>,
+    /// The users whose first event ever in this facet fell on this day.
+    pub joined: Arc<UserSet>,
+}
+
+/// What is kept for one facet, or the part of it that was loaded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FacetActivity {
+    /// All users ever in this facet.
+    pub seen: Arc<UserSet>,
+    /// The days, each with at least one event.
+    pub days: BTreeMap<Day, DayActivity>,
+}
+
+/// New events of one facet on one day.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DayDelta {
+    /// How many.
+    pub events: u64,
+    /// Whose.
+    pub users: UserSet,
+}
+
+/// New events of one facet.
+pub type FacetDelta = BTreeMap<Day, DayDelta>;
+
+/// Takes `delta` into `facet` and returns the days that changed.
+///
+/// `facet` must hold `seen`, and of the stored days every one from the earliest day of `delta` on: a late event may
+/// make a user's first day earlier, and then the user moves from a later day's `joined` to this day's.
+pub fn fold(facet: &mut FacetActivity, delta: &FacetDelta) -> BTreeSet<Day> {
+    let mut changed = BTreeSet::new();
+    for (day, new) in delta {
+        let row = facet.days.entry(*day).or_default();
+        row.events += new.events;
+        Arc::make_mut(&mut row.active).add(&new.users);
+        changed.insert(*day);
+
+        let fresh = new.users.minus(&facet.seen);
+        let mut known = new.users.minus(&fresh);
+        known.subtract(&row.joined);
+        if !fresh.is_empty() {
+            Arc::make_mut(&mut facet.seen).add(&fresh);
+            Arc::make_mut(&mut row.joined).add(&fresh);
+        }
+        let earlier = take_from_later_days(facet, *day, known, &mut changed);
+        if let Some(row) = facet.days.get_mut(day).filter(|_| !earlier.is_empty()) {
+            Arc::make_mut(&mut row.joined).add(&earlier);
+        }
+    }
+    changed
+}
+
+/// Removes from the `joined` of days after `day` those of `known` that are there, and returns them.
+fn take_from_later_days(
+    facet: &mut FacetActivity,
+    day: Day,
+    mut known: UserSet,
+    changed: &mut BTreeSet<Day>,
+) -> UserSet {
+    let mut taken = UserSet::default();
+    for (later, row) in facet.days.range_mut(day.next()..) {
+        if known.is_empty() {
+            break;
+        }
+        let moved = known.and(&row.joined);
+        if moved.is_empty() {
+            continue;
+        }
+        Arc::make_mut(&mut row.joined).subtract(&moved);
+        known.subtract(&moved);
+        taken.add(&moved);
+        changed.insert(*later);
+    }
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::{collection::vec, prelude::proptest, prop_assert_eq};
+
+    use super::{FacetActivity, FacetDelta, fold};
+    use crate::{calendar::Day, recount::Recount};
+
+    fn delta(events: &[(i32, u32)]) -> FacetDelta {
+        let mut delta = FacetDelta::new();
+        for (day, user) in events {
+            let entry = delta.entry(Day::new(*day)).or_default();
+            entry.events += 1;
+            entry.users.insert(*user);
+        }
+        delta
+    }
+
+    fn recounted(events: &[(i32, u32)]) -> FacetActivity {
+        let mut recount = Recount::default();
+        for (day, user) in events {
+            recount.add(Day::new(*day), *user);
+        }
+        recount.finish()
+    }
+
+    #[test]
+    fn a_late_event_moves_the_user_to_its_day() {
+        let mut facet = FacetActivity::default();
+        fold(&mut facet, &delta(&[(10, 1), (12, 2)]));
+        let changed = fold(&mut facet, &delta(&[(8, 1), (11, 2), (13, 1)]));
+        let joined: BTreeMap<i32, Vec<u32>> = facet
+            .days
+            .iter()
+            .map(|(day, row)| (day.number(), row.joined.iter().collect()))
+            .collect();
+        assert_eq!(
+            joined,
+            BTreeMap::from([
+                (8, vec![1]),
+                (10, vec![]),
+                (11, vec![2]),
+                (12, vec![]),
+                (13, vec![])
+            ])
+        );
+        assert_eq!(
+            changed.iter().map(|day| day.number()).collect::<Vec<_>>(),
+            vec![8, 10, 11, 12, 13]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn folding_parts_in_any_order_equals_a_recount(
+            events in vec((0..12_i32, 0..20_u32), 0..80),
+            cuts in vec(1..10_usize, 1..20),
+        ) {
+            let mut facet = FacetActivity::default();
+            let mut rest = events.as_slice();
+            for cut in cuts {
+                let (part, later) = rest.split_at(cut.min(rest.len()));
+                fold(&mut facet, &delta(part));
+                rest = later;
+            }
+            fold(&mut facet, &delta(rest));
+            prop_assert_eq!(facet, recounted(&events));
+        }
+
+        #[test]
+        fn only_days_from_the_earliest_new_one_on_are_needed(
+            stored in vec((0..12_i32, 0..20_u32), 0..80),
+            new in vec((0..12_i32, 0..20_u32), 1..20),
+        ) {
+            let whole = recounted(&stored);
+            let earliest = Day::new(new.iter().map(|event| event.0).min().unwrap_or(0));
+            let mut part = whole.clone();
+            part.days = part.days.split_off(&earliest);
+            fold(&mut part, &delta(&new));
+            let mut days = whole.days;
+            days.split_off(&earliest);
+            days.extend(part.days);
+            let all: Vec<_> = stored.iter().chain(&new).copied().collect();
+            prop_assert_eq!(days, recounted(&all).days);
+        }
+    }
+}

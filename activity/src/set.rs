@@ -1,0 +1,171 @@
+//! Sets of users: Roaring bitmaps of user ordinals.
+//!
+//! Stored in the portable format (<https://github.com/RoaringBitmap/RoaringFormatSpec>), the empty set as no bytes.
+//! Decoding checks everything: a damaged set is an error, never a wrong number or a panic.
+
+use std::sync::Arc;
+
+use roaring::{MultiOps, RoaringBitmap};
+
+/// A set of user ordinals.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UserSet(RoaringBitmap);
+
+/// Bytes that are not a set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a set of users: {0}")]
+pub struct DamagedSet(String);
+
+impl UserSet {
+    /// Decodes a stored set.
+    ///
+    /// # Errors
+    /// [`DamagedSet`] if the bytes are not exactly one set.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DamagedSet> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut rest = bytes;
+        let set =
+            RoaringBitmap::deserialize_from(&mut rest).map_err(|error| DamagedSet(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(DamagedSet(format!("{} bytes too many", rest.len())));
+        }
+        Ok(Self(set))
+    }
+
+    /// Encodes the set for storage; equal sets give equal bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let mut set = self.0.clone();
+        set.optimize();
+        let mut bytes = Vec::with_capacity(set.serialized_size());
+        // Writing into a Vec cannot fail.
+        let _ = set.serialize_into(&mut bytes);
+        bytes
+    }
+
+    /// About how many bytes the set takes in memory.
+    pub fn memory_bytes(&self) -> u64 {
+        let containers = self.0.statistics();
+        let content = containers.n_bytes_array_containers
+            + containers.n_bytes_run_containers
+            + containers.n_bytes_bitset_containers;
+        content + u64::from(containers.n_containers) * 40 + 64
+    }
+
+    /// How many users.
+    pub fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `user` is in it.
+    pub fn contains(&self, user: u32) -> bool {
+        self.0.contains(user)
+    }
+
+    /// Adds a user; false if it was there.
+    pub fn insert(&mut self, user: u32) -> bool {
+        self.0.insert(user)
+    }
+
+    /// Removes a user; false if it was not there.
+    pub fn remove(&mut self, user: u32) -> bool {
+        self.0.remove(user)
+    }
+
+    /// Every user, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        self.0.iter()
+    }
+
+    /// Adds all of `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.0 |= &other.0;
+    }
+
+    /// Removes all of `other`.
+    pub fn subtract(&mut self, other: &Self) {
+        self.0 -= &other.0;
+    }
+
+    /// Users in either.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self(&self.0 | &other.0)
+    }
+
+    /// Users in both.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self(&self.0 & &other.0)
+    }
+
+    /// Users here and not in `other`.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        Self(&self.0 - &other.0)
+    }
+
+    /// How many users are in both.
+    pub fn and_len(&self, other: &Self) -> u64 {
+        self.0.intersection_len(&other.0)
+    }
+
+    /// How many users are in either.
+    pub fn or_len(&self, other: &Self) -> u64 {
+        self.0.union_len(&other.0)
+    }
+
+    /// Users in any of `sets`.
+    pub fn union_of<'a>(sets: impl IntoIterator<Item = &'a Arc<Self>>) -> Self {
+        Self(sets.into_iter().map(|set| &set.0).union())
+    }
+}
+
+impl FromIterator<u32> for UserSet {
+    fn from_iter<I: IntoIterator<Item = u32>>(users: I) -> Self {
+        Self(users.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UserSet;
+
+    #[test]
+    fn sets_survive_storage() {
+        let sets = [
+            vec![],
+            vec![0],
+            vec![1, 5, u32::MAX],
+            (0..100_000).collect(),
+            (0..100_000).step_by(3).collect(),
+        ];
+        for users in sets {
+            let set: UserSet = users.into_iter().collect();
+            assert_eq!(UserSet::from_bytes(&set.to_bytes()), Ok(set));
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_are_an_error() {
+        let good = (0..5000).step_by(7).collect::<UserSet>().to_bytes();
+        assert!(UserSet::from_bytes(&good[..good.len() - 1]).is_err());
+        assert!(UserSet::from_bytes(&[good.as_slice(), b"x"].concat()).is_err());
+        assert!(UserSet::from_bytes(b"not a set at all").is_err());
+        for position in 0..good.len().min(64) {
+            let mut bad = good.clone();
+            bad[position] ^= 0xff;
+            // Some flips give another valid set; none may panic.
+            let _ = UserSet::from_bytes(&bad);
+        }
+    }
+}
