@@ -1,0 +1,189 @@
+// The page: keeps the view in the address, asks all cards to load, and keeps the picture fresh.
+// One refresh runs at a time; a newer one aborts the older. Whether the server is there is decided here alone.
+
+import { ApiFailure, ask, type FailureKind, type TypedDocument } from './api/client';
+import { newestDay } from './api/extent';
+import { ServerInfo, type ServerInfoQuery } from './api/generated';
+import { ActiveUsersCard } from './cards/activeUsers';
+import { HeadlineRow } from './cards/headline';
+import { NewReturningCard } from './cards/newReturning';
+import { RetentionCard } from './cards/retention';
+import { TopEventsCard } from './cards/topEvents';
+import { dayIn } from './days';
+import { Formatter, utcOffset } from './format';
+import type { DashboardCard, Page, Situation } from './situation';
+import { fill, h } from './ui/dom';
+import { Header, openKeyDialog } from './ui/header';
+import { awayNotice, elsewhereNotice, firstRun } from './ui/notice';
+import { onThemeChange } from './ui/theme';
+import { Toolbar } from './ui/toolbar';
+import { linkTo } from './ui/toolbar';
+import { parseView, rangeOf, type View } from './view';
+
+/** How often a fresh picture is asked for while the page is visible and its range contains today. */
+const REFRESH_MS = 15_000;
+/** How often an empty database is looked at. */
+const FIRST_RUN_MS = 2_000;
+/** How often a server that is away is tried. */
+const AWAY_MS = 2_000;
+
+type Info = ServerInfoQuery['serverInfo'];
+
+export class Dashboard implements Page {
+  readonly format = new Formatter(navigator.languages[0]);
+  private view: View = parseView(location.search);
+  private info: Info | null = null;
+  private running = new AbortController();
+  private timer: number | undefined;
+  private isAway = false;
+  private readonly header = new Header(() => this.askForKey(null));
+  private readonly notices = h('div', { class: 'notices' });
+  private readonly toolbar = new Toolbar(this);
+  private readonly headline = new HeadlineRow(this);
+  private readonly cards: readonly DashboardCard[] = [new ActiveUsersCard(this), new TopEventsCard(this), new NewReturningCard(this), new RetentionCard(this)];
+  private readonly board: HTMLElement;
+  private readonly welcome = h('div', { hidden: true });
+
+  constructor(root: HTMLElement) {
+    this.board = h('div', { class: 'board' }, [
+      h('h1', { class: 'visually-hidden' }, 'Dashboard'),
+      this.toolbar.element,
+      this.headline.element,
+      h('div', { class: 'grid' }, this.cards.map(({ frame }) => frame.element)),
+    ]);
+    fill(root, [this.header.element, h('main', { id: 'main' }, [this.notices, this.welcome, this.board])]);
+    window.addEventListener('popstate', () => {
+      this.view = parseView(location.search);
+      void this.refresh();
+    });
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') void this.refresh();
+    });
+    onThemeChange(() => {
+      for (const card of this.cards) card.redraw();
+    });
+  }
+
+  change(patch: Partial<View>): void {
+    this.view = { ...this.view, ...patch };
+    history.pushState(null, '', linkTo(this.view));
+    void this.refresh();
+  }
+
+  /** Brings everything up to date, then plans the next time. */
+  async refresh(): Promise<void> {
+    this.running.abort();
+    const { signal } = (this.running = new AbortController());
+    window.clearTimeout(this.timer);
+    let next = REFRESH_MS;
+    try {
+      next = await this.load(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      next = this.failed(error);
+    }
+    if (!signal.aborted) this.timer = window.setTimeout(() => void this.tick(), next);
+  }
+
+  /** A hidden page asks nothing; it catches up when it is seen again. */
+  private async tick(): Promise<void> {
+    if (document.visibilityState === 'visible') await this.refresh();
+  }
+
+  private async load(signal: AbortSignal): Promise<number> {
+    const { serverInfo } = await ask(ServerInfo, {}, signal);
+    this.info = serverInfo;
+    const situation = this.situation(serverInfo, signal);
+    this.header.showZone(serverInfo.timezone, utcOffset(serverInfo.timezone, new Date()), serverInfo.database, serverInfo.version);
+    this.toolbar.draw(situation);
+    for (const card of this.cards) {
+      card.prepare(situation);
+      card.frame.loading();
+    }
+    const events = await this.loadAll(situation);
+    const isEmpty = events === 0 && (await this.explainEmptiness(situation, signal));
+    if (events !== 0) fill(this.notices, []);
+    this.setWelcome(isEmpty);
+    this.isAway = false;
+    this.header.show('live', isEmpty ? 'Waiting for events' : `Updated ${this.format.time(new Date())}`);
+    return isEmpty ? FIRST_RUN_MS : REFRESH_MS;
+  }
+
+  /** Loads headline and cards side by side. What one card is refused stays in that card. */
+  private async loadAll(situation: Situation): Promise<number> {
+    const jobs = this.cards.map((card) => this.loadCard(card, situation));
+    const [events] = await Promise.all([this.headline.load(situation).catch(keepOthersGoing), ...jobs]);
+    return events ?? -1;
+  }
+
+  private async loadCard(card: DashboardCard, situation: Situation): Promise<void> {
+    try {
+      await card.load(situation);
+    } catch (error) {
+      if (!(error instanceof ApiFailure) || error.kind !== 'refused') throw error;
+      const id = error.requestId === null ? '' : ` (request ${error.requestId})`;
+      card.frame.failed(`The server refused this question: ${error.message}${id}`, () => void this.refresh());
+    }
+  }
+
+  /** With no events in range: true when none are stored at all, else says where they are. */
+  private async explainEmptiness({ today }: Situation, signal: AbortSignal): Promise<boolean> {
+    const newest = await newestDay(today, this.info?.limits.maxRangeDays ?? 366, signal);
+    if (newest === null) {
+      fill(this.notices, []);
+      return true;
+    }
+    fill(this.notices, [elsewhereNotice(newest, this.format, (range) => this.change({ range }))]);
+    return false;
+  }
+
+  private setWelcome(isEmpty: boolean): void {
+    if (isEmpty && this.welcome.childElementCount === 0) fill(this.welcome, [firstRun()]);
+    this.welcome.hidden = !isEmpty;
+    this.board.hidden = isEmpty;
+    if (!isEmpty) fill(this.welcome, []);
+  }
+
+  private situation(info: Info, signal: AbortSignal): Situation {
+    const today = dayIn(info.timezone, new Date());
+    const asked = new Map<string, Promise<unknown>>();
+    const askOnce = <Data, Variables>(query: TypedDocument<Data, Variables>, variables: Variables): Promise<Data> => {
+      const key = `${query.name} ${JSON.stringify(variables)}`;
+      const answer = (asked.get(key) as Promise<Data> | undefined) ?? ask(query, variables, signal);
+      asked.set(key, answer);
+      return answer;
+    };
+    return { view: this.view, range: rangeOf(this.view, today), today, timezone: info.timezone, ask: askOnce };
+  }
+
+  private failed(error: unknown): number {
+    const failure = error instanceof ApiFailure ? error : null;
+    if (failure === null) throw error;
+    for (const card of this.cards) card.frame.waiting();
+    if (failure.kind === 'unauthenticated') {
+      this.header.show('away', 'Key needed');
+      this.askForKey(failure.message);
+      return REFRESH_MS;
+    }
+    const words: Readonly<Record<FailureKind, string>> = {
+      unreachable: 'The server does not answer.',
+      unavailable: 'The server answers, but cannot work right now.',
+      unauthenticated: '',
+      refused: `The server refused: ${failure.message}`,
+    };
+    if (!this.isAway) fill(this.notices, [awayNotice(words[failure.kind])]);
+    this.isAway = true;
+    this.header.show('away', 'Server away');
+    return AWAY_MS;
+  }
+
+  private askForKey(reason: string | null): void {
+    this.header.showKeyButton();
+    openKeyDialog(reason, () => void this.refresh());
+  }
+}
+
+function keepOthersGoing(error: unknown): number {
+  if (error instanceof ApiFailure && error.kind === 'refused') return -1;
+  throw error;
+}

@@ -1,0 +1,103 @@
+// Range, unit and comparison: what the whole page is about. Every change goes into the address.
+
+import type { Unit } from '../days';
+import type { Page, Situation } from '../situation';
+import { comparisonRange } from '../questions';
+import { pinned, PRESETS, serialiseView, type View } from '../view';
+import { copyText } from './announce';
+import { segmented, toggle } from './controls';
+import { fill, h, icon, ICONS, type Child } from './dom';
+
+const UNITS: readonly { readonly value: Unit; readonly label: string }[] = [
+  { value: 'day', label: 'Day' },
+  { value: 'week', label: 'Week' },
+  { value: 'month', label: 'Month' },
+];
+
+export class Toolbar {
+  readonly element = h('div', { class: 'toolbar', role: 'group', 'aria-label': 'What to show' });
+  private drawn = '';
+
+  constructor(private readonly page: Page) {}
+
+  /** Draws the controls for a view; leaves them alone when nothing changed, so that focus stays. */
+  draw(situation: Situation): void {
+    const { view, today } = situation;
+    const key = `${serialiseView(view)} ${today}`;
+    if (key === this.drawn) return;
+    this.drawn = key;
+    const focused = focusedLabel(this.element);
+    fill(this.element, [
+      this.rangePicker(situation),
+      view.range.kind === 'custom' && this.dayFields(situation),
+      segmented('By', UNITS, view.unit, (unit) => this.page.change({ unit, periods: null })),
+      toggle('Compare', view.compare, (compare) => this.page.change({ compare })),
+      this.rangeText(situation),
+      view.startEvent !== null && this.eventChip(view.startEvent),
+      h('button', { type: 'button', class: 'quiet push', title: 'Copy a link to this picture, days written out', 'aria-label': 'Copy link' }, [icon(ICONS.link)], {
+        click: () => void copyText(linkTo(pinned(view, today)), 'Link'),
+      }),
+    ]);
+    restoreFocus(this.element, focused);
+  }
+
+  private rangePicker({ view, range }: Situation): HTMLElement {
+    const presets = PRESETS.map((days) => ({ value: String(days), label: `${days} days` }));
+    const chosen = view.range.kind === 'custom' ? 'custom' : String(view.range.days);
+    return segmented('Range', [...presets, { value: 'custom', label: 'Custom' }], chosen, (value) => {
+      const days = PRESETS.find((preset) => String(preset) === value);
+      this.page.change({ range: days === undefined ? { kind: 'custom', ...range } : { kind: 'preset', days } });
+    });
+  }
+
+  private dayFields({ range }: Situation): HTMLElement {
+    const from = h('input', { type: 'date', 'aria-label': 'From', value: range.from, required: true });
+    const to = h('input', { type: 'date', 'aria-label': 'To', value: range.to, required: true });
+    const apply = (): void => {
+      if (from.value === '' || to.value === '') return;
+      const [first, last] = from.value <= to.value ? [from.value, to.value] : [to.value, from.value];
+      this.page.change({ range: { kind: 'custom', from: first, to: last } });
+    };
+    for (const field of [from, to]) {
+      field.addEventListener('keydown', (event) => {
+        if (event.key === 'Enter') apply();
+      });
+      field.addEventListener('blur', () => {
+        if (field.value !== (field === from ? range.from : range.to)) apply();
+      });
+    }
+    return h('span', { class: 'days' }, [from, h('span', { 'aria-hidden': 'true' }, '–'), to]);
+  }
+
+  private rangeText({ view, range, today }: Situation): Child {
+    const { format } = this.page;
+    const shown = format.range(range.from, range.to);
+    if (!view.compare) return view.range.kind === 'custom' ? null : h('span', { class: 'range-text' }, shown);
+    const before = comparisonRange(view, today);
+    return h('span', { class: 'range-text' }, `${shown}, against ${format.range(before.from, before.to)}`);
+  }
+
+  private eventChip(eventType: string): HTMLElement {
+    return h('button', { type: 'button', class: 'chip', 'aria-label': `Stop following ${eventType}` }, [eventType, icon(ICONS.close)], {
+      click: () => this.page.change({ startEvent: null }),
+    });
+  }
+}
+
+export function linkTo(view: View): string {
+  const query = serialiseView(view);
+  return new URL(query === '' ? './' : `./?${query}`, document.baseURI).href;
+}
+
+/** How the control that has the focus is called, to find its successor after drawing anew. */
+function focusedLabel(within: HTMLElement): string | null {
+  const focused = document.activeElement;
+  if (!(focused instanceof HTMLElement) || !within.contains(focused)) return null;
+  return focused.getAttribute('aria-label') ?? focused.textContent;
+}
+
+function restoreFocus(within: HTMLElement, label: string | null): void {
+  if (label === null) return;
+  const controls = [...within.querySelectorAll<HTMLElement>('button, input')];
+  controls.find((control) => (control.getAttribute('aria-label') ?? control.textContent) === label)?.focus();
+}
