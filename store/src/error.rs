@@ -1,6 +1,9 @@
 //! Why the store could not do what it was asked.
 
-use sea_orm::DbErr;
+use std::sync::Arc;
+
+use activity::set::DamagedSet;
+use sea_orm::{DbErr, RuntimeErr, sqlx};
 
 /// Why the store could not do what it was asked. Callers act on the variant; people read the message.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -14,27 +17,140 @@ pub enum StoreError {
         reason: String,
     },
     /// More work is waiting than the bounded queue takes; the same call may work later.
-    #[error("overloaded: more than {limit} events are waiting to be stored")]
+    #[error("overloaded: {limit} events are waiting to be stored, which is the limit")]
     Overloaded {
         /// How many events the queue holds.
         limit: usize,
     },
     /// The database is out of reach, full, or busy; the same call may work later.
     #[error("database unavailable")]
-    Unavailable(#[source] std::sync::Arc<DbErr>),
-    /// The database took longer than the time limit for a statement.
+    Unavailable(#[source] Arc<DbErr>),
+    /// The database took longer than the time limit for a statement; the same call may work later.
     #[error("the database took too long")]
-    Timeout(#[source] std::sync::Arc<DbErr>),
+    Timeout(#[source] Arc<DbErr>),
+    /// Another transaction was in the way and the database gave up on this one; the store has tried again already.
+    #[error("the database is contended")]
+    Contended(#[source] Arc<DbErr>),
     /// The store is shutting down and takes no more work.
     #[error("the store is closed")]
     Closed,
-    /// The database is not one this program can work with: no schema yet, or another reporting time zone.
+    /// The database is not one this program can work with: no tables yet, or another reporting time zone.
     #[error("{0}")]
     Mismatch(String),
+    /// A stored set cannot be decoded: `kohorta verify` reports it, `kohorta rebuild` mends it.
+    #[error("a stored set is damaged, `kohorta rebuild` makes it anew")]
+    Damaged(#[source] DamagedSet),
     /// A defect of ours: a statement or a row was not what the code expects.
     #[error("unexpected database error")]
-    Internal(#[source] std::sync::Arc<DbErr>),
-    /// A stored set cannot be decoded: `kohorta verify` reports it, `kohorta rebuild` mends it.
-    #[error("a stored set is damaged ({0}); `kohorta rebuild` makes it anew")]
-    Damaged(String),
+    Internal(#[source] Arc<DbErr>),
+}
+
+impl StoreError {
+    pub(crate) fn unavailable(error: sqlx::Error) -> Self {
+        Self::Unavailable(Arc::new(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))))
+    }
+
+    /// A defect described in words.
+    pub(crate) fn internal(what: impl Into<String>) -> Self {
+        Self::Internal(Arc::new(DbErr::Custom(what.into())))
+    }
+
+    /// Whether the same call may work later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Overloaded { .. } | Self::Unavailable(_) | Self::Timeout(_) | Self::Contended(_) => true,
+            Self::Invalid { .. }
+            | Self::Closed
+            | Self::Mismatch(_)
+            | Self::Damaged(_)
+            | Self::Internal(_) => false,
+        }
+    }
+}
+
+impl From<DamagedSet> for StoreError {
+    fn from(error: DamagedSet) -> Self {
+        Self::Damaged(error)
+    }
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        let kind = match &error {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(RuntimeErr::Internal(_)) => Kind::Unavailable,
+            DbErr::Conn(RuntimeErr::SqlxError(cause))
+            | DbErr::Exec(RuntimeErr::SqlxError(cause))
+            | DbErr::Query(RuntimeErr::SqlxError(cause)) => kind_of(cause),
+            _ => Kind::Internal,
+        };
+        let error = Arc::new(error);
+        match kind {
+            Kind::Unavailable => Self::Unavailable(error),
+            Kind::Timeout => Self::Timeout(error),
+            Kind::Contended => Self::Contended(error),
+            Kind::Internal => Self::Internal(error),
+        }
+    }
+}
+
+enum Kind {
+    Unavailable,
+    Timeout,
+    Contended,
+    Internal,
+}
+
+fn kind_of(error: &sqlx::Error) -> Kind {
+    match error {
+        sqlx::Error::Database(cause) => {
+            let code = cause.code().unwrap_or_default();
+            match cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                Some(_) => postgres_kind(&code),
+                None => sqlite_kind(&code),
+            }
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Kind::Unavailable,
+        _ => Kind::Internal,
+    }
+}
+
+/// By SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn postgres_kind(code: &str) -> Kind {
+    match code {
+        // Serialization failure, deadlock, lock not available.
+        "40001" | "40P01" | "55P03" => Kind::Contended,
+        // Cancelled by the statement timeout.
+        "57014" => Kind::Timeout,
+        // Read-only transaction (a standby), idle transaction ended, wrong or missing password, no such database.
+        "25006" | "25P03" | "28000" | "28P01" | "3D000" => Kind::Unavailable,
+        // Connection exceptions, out of disk, memory or connections, shutdown, I/O errors.
+        _ if ["08", "53", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
+            Kind::Unavailable
+        }
+        _ => Kind::Internal,
+    }
+}
+
+/// By result code, <https://www.sqlite.org/rescode.html>; the low byte is the primary code.
+fn sqlite_kind(code: &str) -> Kind {
+    const PERMISSION: i32 = 3;
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    const READONLY: i32 = 8;
+    const IO: i32 = 10;
+    const FULL: i32 = 13;
+    const CANNOT_OPEN: i32 = 14;
+    match code.parse::<i32>().map(|code| code & 0xff) {
+        Ok(BUSY | LOCKED) => Kind::Contended,
+        Ok(PERMISSION | READONLY | IO | FULL | CANNOT_OPEN) => Kind::Unavailable,
+        _ => Kind::Internal,
+    }
 }

@@ -1,1 +1,269 @@
-//! placeholder
+//! The only crate that talks to a database: ingest, the fold, reads, verify and rebuild, on SQLite and PostgreSQL.
+//!
+//! What it promises: an event is acknowledged after its commit and stored once for ever; every read sees every event
+//! acknowledged before it was asked, in one snapshot; reads never write and never wait for the folder. It reads
+//! neither the clock nor the environment: times come in as arguments.
+
+mod active_users;
+mod cache;
+mod database;
+mod dialect;
+mod error;
+mod fold;
+mod fold_sql;
+mod folder;
+mod frame;
+mod ingest;
+mod ingest_sql;
+pub mod json;
+pub mod new_event;
+mod rebuild;
+mod recount;
+mod retention;
+mod same_day;
+mod sets;
+mod settings;
+mod top_events;
+mod verify;
+mod writer;
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use chrono_tz::Tz;
+use sea_orm::DatabaseConnection;
+use tokio::sync::Notify;
+
+use crate::{
+    cache::SetCache,
+    database::{Purpose, open_pool},
+    dialect::Dialect,
+    settings::Settings,
+};
+
+pub use crate::{
+    active_users::ActiveUsersQuestion,
+    database::connect,
+    error::StoreError,
+    fold::FoldReport,
+    folder::{Folder, FolderOptions},
+    ingest::{IngestOutcome, MAX_EVENT_TYPES, StoredEvent},
+    rebuild::RebuildReport,
+    retention::RetentionQuestion,
+    top_events::TopEventsQuestion,
+    writer::{Observer, Silent, Writer, WriterOptions},
+};
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// `sqlite://path/to/file.db` or `postgres://user:password@host/database`.
+    pub database_url: String,
+    /// The reporting time zone: fixed when a database is first opened (UTC where none is given); later it must be the
+    /// same or left out.
+    pub timezone: Option<Tz>,
+    /// The bound of the cache of sets, in bytes.
+    pub cache_bytes: u64,
+    /// Connections for questions.
+    pub read_connections: u32,
+    /// Connections for ingest and the fold (SQLite has always one).
+    pub write_connections: u32,
+}
+
+impl StoreOptions {
+    /// The defaults, for the database at this address.
+    pub fn new(database_url: impl Into<String>) -> Self {
+        Self {
+            database_url: database_url.into(),
+            timezone: None,
+            cache_bytes: 64 * 1024 * 1024,
+            read_connections: 4,
+            write_connections: 5,
+        }
+    }
+}
+
+/// A database of events. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database_url: String,
+    dialect: Dialect,
+    write: DatabaseConnection,
+    read: DatabaseConnection,
+    sql: SqlTexts,
+    cache: SetCache,
+    settings: RwLock<Settings>,
+    /// Event types that are known to be in the database: they never leave it, so this may lag but not be wrong.
+    types: RwLock<HashSet<String>>,
+    /// Woken after every commit that appended to the log.
+    appended: Notify,
+}
+
+/// The statements of this store's database, made once.
+struct SqlTexts {
+    insert_events: String,
+    stored_events: String,
+    insert_users: String,
+    append_log: String,
+    known_types: String,
+    insert_types: String,
+    take_log: String,
+    facets_of_log: String,
+    activity_from: String,
+    write_activity: String,
+    write_facets: String,
+    frame: String,
+    day_sets: String,
+    seen_sets: String,
+    same_day: String,
+}
+
+impl SqlTexts {
+    fn new(dialect: Dialect) -> Self {
+        Self {
+            insert_events: ingest_sql::insert_events(dialect),
+            stored_events: ingest_sql::stored_events(dialect),
+            insert_users: ingest_sql::insert_users(dialect),
+            append_log: ingest_sql::append_log(dialect),
+            known_types: ingest_sql::known_types(dialect),
+            insert_types: ingest_sql::insert_types(dialect),
+            take_log: fold_sql::take_log(dialect),
+            facets_of_log: fold_sql::facets_of_log(dialect),
+            activity_from: fold_sql::activity_from(dialect),
+            write_activity: fold_sql::write_activity(dialect),
+            write_facets: fold_sql::write_facets(dialect),
+            frame: frame::frame_sql(dialect),
+            day_sets: sets::day_sets_sql(dialect),
+            seen_sets: sets::seen_sets_sql(dialect),
+            same_day: same_day::same_day_sql(dialect),
+        }
+    }
+}
+
+impl Store {
+    /// Connects to a database that has its tables (see the crate `migration`).
+    ///
+    /// # Errors
+    /// [`StoreError::Mismatch`] without tables or with another time zone, [`StoreError::Invalid`] for an address that
+    /// means no database, [`StoreError::Unavailable`] if it cannot be reached.
+    pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let write = open_pool(
+            &options.database_url,
+            Purpose::Write,
+            options.write_connections.max(2),
+        )
+        .await?;
+        let settings = match settings::open(&write, options.timezone).await {
+            Err(StoreError::Internal(cause)) => Err(StoreError::Mismatch(format!(
+                "this database has not the tables of this version, run `kohorta migrate up` ({cause})"
+            ))),
+            other => other,
+        }?;
+        let read = open_pool(
+            &options.database_url,
+            Purpose::Read,
+            options.read_connections.max(1),
+        )
+        .await?;
+        let dialect = Dialect::of(write.get_database_backend());
+        let inner = Inner {
+            database_url: options.database_url,
+            dialect,
+            write,
+            read,
+            sql: SqlTexts::new(dialect),
+            cache: SetCache::new(options.cache_bytes),
+            settings: RwLock::new(settings),
+            types: RwLock::new(HashSet::new()),
+            appended: Notify::new(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Closes every connection. Calls that come later are [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        let _ = self.inner.write.close_by_ref().await;
+        let _ = self.inner.read.close_by_ref().await;
+    }
+
+    /// The reporting time zone.
+    pub fn timezone(&self) -> Tz {
+        self.settings().calendar.timezone()
+    }
+
+    /// "SQLite" or "PostgreSQL".
+    pub fn backend_name(&self) -> &'static str {
+        match self.inner.dialect {
+            Dialect::Sqlite => "SQLite",
+            Dialect::Postgres => "PostgreSQL",
+        }
+    }
+
+    /// Asks the database something trivial that needs its tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where it does not answer within `patience`.
+    pub async fn ping(&self, patience: Duration) -> Result<(), StoreError> {
+        let store = self.clone();
+        let asking = self.spawn(async move { settings::read(&store.inner.read).await.map(|_| ()) });
+        match tokio::time::timeout(patience, asking).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::unavailable(sea_orm::sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    /// Runs work that holds a connection in a task of its own, so that a caller that goes away cancels nothing: a
+    /// connection whose `BEGIN` is cut short would go back to the pool inside a transaction nobody knows of.
+    pub(crate) async fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match tokio::spawn(work).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::internal(format!("a task of the store died: {error}"))),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        *self.inner.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the settings again; true if the generation is another one.
+    pub(crate) async fn reload_settings(&self) -> Result<bool, StoreError> {
+        let read = settings::read(&self.inner.write).await?;
+        let mut settings = self
+            .inner
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let changed = settings.generation != read.generation;
+        *settings = read;
+        Ok(changed)
+    }
+
+    /// Those of `names` that are not known to be in the database.
+    pub(crate) fn unknown_types<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        let types = self.inner.types.read().unwrap_or_else(PoisonError::into_inner);
+        names.filter(|name| !types.contains(*name)).collect()
+    }
+
+    /// Remembers event types that are committed.
+    pub(crate) fn remember_types(&self, names: Vec<String>) {
+        if !names.is_empty() {
+            self.inner
+                .types
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(names);
+        }
+    }
+}

@@ -169,14 +169,22 @@ impl NewEvent {
 /// # Errors
 /// A phrase that says what is wrong: not RFC 3339, no offset, or a leap second.
 pub fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
-    let wrong = || format!("{} is not an RFC 3339 instant with an offset, such as 2026-03-01T08:30:00Z", quoted(text));
+    let wrong = || {
+        format!(
+            "{} is not an RFC 3339 instant with an offset, such as 2026-03-01T08:30:00Z",
+            quoted(text)
+        )
+    };
     // The library also takes a space between date and time; RFC 3339 wants a T.
     if text.len() < 20 || !matches!(text.as_bytes()[10], b'T' | b't') {
         return Err(wrong());
     }
     let instant = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?;
     if instant.nanosecond() >= 1_000_000_000 {
-        return Err(format!("{} is a leap second, which has no place on the time line; send second 59", quoted(text)));
+        return Err(format!(
+            "{} is a leap second, which has no place on the time line; send second 59",
+            quoted(text)
+        ));
     }
     Ok(instant.with_timezone(&Utc).trunc_subsecs(6))
 }
@@ -196,7 +204,12 @@ fn keep<T>(result: Result<T, Violation>, violations: &mut Vec<Violation>) -> Opt
 }
 
 fn violation(code: ViolationCode, field: EventField, message: String) -> Violation {
-    Violation { code, field, path: Vec::new(), message }
+    Violation {
+        code,
+        field,
+        path: Vec::new(),
+        message,
+    }
 }
 
 fn parse_event_id(text: Option<&str>) -> Result<Uuid, Violation> {
@@ -204,8 +217,10 @@ fn parse_event_id(text: Option<&str>) -> Result<Uuid, Violation> {
         return Ok(Uuid::now_v7());
     };
     Uuid::try_parse(text).map_err(|_| {
-        let message =
-            format!("{} is not a UUID, such as 0190a5f0-3c1b-7d52-8a1e-6f1c2b3d4e5f", quoted(text));
+        let message = format!(
+            "{} is not a UUID, such as 0190a5f0-3c1b-7d52-8a1e-6f1c2b3d4e5f",
+            quoted(text)
+        );
         violation(ViolationCode::Invalid, EventField::EventId, message)
     })
 }
@@ -214,20 +229,33 @@ fn check_name(field: EventField, text: &str, violations: &mut Vec<Violation>) {
     let message = if text.is_empty() {
         "must not be empty".to_owned()
     } else if text.len() > MAX_NAME_BYTES {
-        format!("is {} bytes long; at most {MAX_NAME_BYTES} are allowed", text.len())
+        format!(
+            "is {} bytes long; at most {MAX_NAME_BYTES} are allowed",
+            text.len()
+        )
     } else if let Some(position) = text.chars().position(char::is_control) {
-        format!("has a control character at position {}; none is allowed", position + 1)
+        format!(
+            "has a control character at position {}; none is allowed",
+            position + 1
+        )
     } else {
         return;
     };
     violations.push(violation(ViolationCode::Invalid, field, message));
 }
 
-fn parse_occurred_at(text: &str, now: DateTime<Utc>, max_ahead: TimeDelta) -> Result<DateTime<Utc>, Violation> {
+fn parse_occurred_at(
+    text: &str,
+    now: DateTime<Utc>,
+    max_ahead: TimeDelta,
+) -> Result<DateTime<Utc>, Violation> {
     let field = EventField::OccurredAt;
     let instant = parse_instant(text).map_err(|message| violation(ViolationCode::Invalid, field, message))?;
     if instant < DateTime::UNIX_EPOCH {
-        let message = format!("{} lies before 1970-01-01T00:00:00Z, the earliest time allowed", quoted(text));
+        let message = format!(
+            "{} lies before 1970-01-01T00:00:00Z, the earliest time allowed",
+            quoted(text)
+        );
         return Err(violation(ViolationCode::TooOld, field, message));
     }
     if instant > now + max_ahead {
@@ -253,7 +281,12 @@ fn parse_properties(value: Option<Value>) -> Result<Map<String, Value>, Violatio
         }
     };
     let mut path = Vec::new();
-    check_members(&map, &mut path).map_err(|(code, message)| Violation { code, field, path, message })?;
+    check_members(&map, &mut path).map_err(|(code, message)| Violation {
+        code,
+        field,
+        path,
+        message,
+    })?;
     let map = json::canonical_map(map);
     let bytes = serde_json::to_vec(&map).map_or(usize::MAX, |text| text.len());
     if bytes > MAX_PROPERTIES_BYTES {
@@ -281,7 +314,10 @@ fn check_members(map: &Map<String, Value>, path: &mut Vec<String>) -> Result<(),
     for (key, value) in map {
         path.push(key.clone());
         if key.contains('\0') {
-            return Err((ViolationCode::Invalid, "has a NUL character in a key, which PostgreSQL cannot store".to_owned()));
+            return Err((
+                ViolationCode::Invalid,
+                "has a NUL character in a key, which PostgreSQL cannot store".to_owned(),
+            ));
         }
         check_value(value, path)?;
         path.pop();
@@ -291,12 +327,14 @@ fn check_members(map: &Map<String, Value>, path: &mut Vec<String>) -> Result<(),
 
 fn check_value(value: &Value, path: &mut Vec<String>) -> Result<(), Fault> {
     match value {
-        Value::String(text) if text.contains('\0') => {
-            Err((ViolationCode::Invalid, "has a NUL character, which PostgreSQL cannot store".to_owned()))
-        }
-        Value::Object(_) | Value::Array(_) if path.len() >= MAX_PROPERTY_DEPTH => {
-            Err((ViolationCode::TooDeep, format!("nest deeper than {MAX_PROPERTY_DEPTH} levels")))
-        }
+        Value::String(text) if text.contains('\0') => Err((
+            ViolationCode::Invalid,
+            "has a NUL character, which PostgreSQL cannot store".to_owned(),
+        )),
+        Value::Object(_) | Value::Array(_) if path.len() >= MAX_PROPERTY_DEPTH => Err((
+            ViolationCode::TooDeep,
+            format!("nest deeper than {MAX_PROPERTY_DEPTH} levels"),
+        )),
         Value::Object(map) => check_members(map, path),
         Value::Array(items) => {
             for (position, item) in items.iter().enumerate() {

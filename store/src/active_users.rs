@@ -1,0 +1,98 @@
+//! Reads active users.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use activity::{
+    active_users::{ActiveUsersPoint, active_users, window_users},
+    calendar::{Day, DayRange},
+};
+use chrono::{DateTime, Utc};
+
+use crate::{
+    Store, StoreError,
+    frame::{Frame, FrameRequest, Need, no_days},
+};
+
+/// Active users of each day from `from` to `to`, both included, in trailing windows of `window_days` days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveUsersQuestion {
+    /// The first day.
+    pub from: Day,
+    /// The last day.
+    pub to: Day,
+    /// The window's length in days, at least 1: the day itself and the ones before it.
+    pub window_days: u32,
+}
+
+impl Store {
+    /// Counts distinct users for each day of the question, oldest first; days without events are zeros.
+    ///
+    /// Days are calendar days in the reporting time zone; `now` decides which are complete. The cost follows the number
+    /// of days. With windows of one day and an empty log no set is touched at all.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
+    pub async fn active_users(
+        &self,
+        question: ActiveUsersQuestion,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<ActiveUsersPoint>, StoreError> {
+        let store = self.clone();
+        self.spawn(async move { store.active_users_here(question, now).await })
+            .await
+    }
+
+    async fn active_users_here(
+        &self,
+        question: ActiveUsersQuestion,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<ActiveUsersPoint>, StoreError> {
+        let range = DayRange {
+            from: question.from,
+            to: question.to,
+        };
+        let before = i32::try_from(question.window_days.saturating_sub(1)).unwrap_or(i32::MAX);
+        let window_range = DayRange {
+            from: range.from.plus(-before),
+            to: range.to,
+        };
+        let set_days = if question.window_days > 1 {
+            window_range
+        } else {
+            no_days()
+        };
+        let request = FrameRequest {
+            everybody: true,
+            every_type: false,
+            names: Vec::new(),
+            range: window_range,
+        };
+        let needs = |frame: &Frame| {
+            frame.position(None).map(|position| Need {
+                position,
+                days: set_days,
+            })
+        };
+        let view = self
+            .view(&request, |frame| needs(frame).into_iter().collect())
+            .await?;
+        let calendar = self.settings().calendar;
+        let Some(position) = view.frame.position(None) else {
+            return Err(StoreError::internal("there is no facet of everybody"));
+        };
+        let windows = (question.window_days > 1).then(|| {
+            let active: BTreeMap<_, _> = view
+                .sets(position, window_range)
+                .map(|(day, row)| (day, Arc::clone(&row.active)))
+                .collect();
+            window_users(range, question.window_days, &active)
+        });
+        Ok(active_users(
+            range,
+            &view.counts(position),
+            windows.as_deref(),
+            calendar,
+            now,
+        ))
+    }
+}

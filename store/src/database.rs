@@ -1,0 +1,203 @@
+//! Connections: which pools there are, and what holds on each of their connections.
+//!
+//! Writing and reading have pools of their own, so that slow questions never hold up ingest. SQLite has exactly one
+//! writing connection (with the write lock taken when a transaction begins) and several reading ones, in WAL mode with
+//! `synchronous=FULL`: what is committed survives a power cut. On PostgreSQL `synchronous_commit` is on.
+
+use std::{path::Path, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, IsolationLevel, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+    sqlx::{
+        Connection, Executor, PgConnection,
+        postgres::PgConnectOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
+};
+
+use crate::{dialect::Dialect, error::StoreError};
+
+/// How long a caller waits for a free connection before it learns that the database is unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long SQLite waits for another process that writes.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages of WAL before SQLite copies them into the file: bulk loads are twice as fast as with its default of 1,000.
+const SQLITE_CHECKPOINT_PAGES: &str = "16000";
+
+/// What a pool is for; decides how long its statements may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Ingest and the fold.
+    Write,
+    /// Questions.
+    Read,
+    /// Migrations, verify, rebuild: as long as it takes.
+    Maintenance,
+}
+
+impl Purpose {
+    /// The longest a statement may run; ingest waits for little but the disk, questions may scan.
+    fn statement_timeout_ms(self) -> u32 {
+        match self {
+            Self::Write => 5_000,
+            Self::Read => 10_000,
+            Self::Maintenance => 0,
+        }
+    }
+}
+
+/// Connects for migrations and other maintenance: two connections, no limit on how long a statement takes.
+///
+/// An SQLite file and its folder are made when absent.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for an address that is neither SQLite nor PostgreSQL, [`StoreError::Unavailable`] if the
+/// database cannot be reached.
+pub async fn connect(database_url: &str) -> Result<DatabaseConnection, StoreError> {
+    open_pool(database_url, Purpose::Maintenance, 2).await
+}
+
+pub(crate) async fn open_pool(
+    database_url: &str,
+    purpose: Purpose,
+    connections: u32,
+) -> Result<DatabaseConnection, StoreError> {
+    let dialect = dialect_of(database_url)?;
+    let mut options = ConnectOptions::new(database_url);
+    options
+        .sqlx_logging(false)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire_if_idle_for(Duration::from_secs(5));
+    match dialect {
+        Dialect::Sqlite => {
+            if purpose != Purpose::Read {
+                make_folder(database_url)?;
+            }
+            // One writer; idle connections stay, so that the pragmas are not paid for again.
+            options.max_connections(if purpose == Purpose::Read { connections } else { 1 });
+            options.min_connections(1);
+            options.map_sqlx_sqlite_opts(move |sqlite| sqlite_options(sqlite, purpose));
+        }
+        Dialect::Postgres => {
+            greet(database_url).await?;
+            options.max_connections(connections);
+            options.map_sqlx_postgres_opts(|postgres: PgConnectOptions| {
+                postgres.application_name("kohorta").statement_cache_capacity(256)
+            });
+            let settings = postgres_settings(purpose);
+            options.map_sqlx_postgres_pool_opts(move |pool| {
+                let settings = settings.clone();
+                pool.after_connect(move |connection, _| {
+                    let settings = sea_orm::sqlx::AssertSqlSafe(settings.clone());
+                    Box::pin(async move { connection.execute(settings).await.map(|_| ()) })
+                })
+            });
+        }
+    }
+    Ok(Database::connect(options).await?)
+}
+
+/// Which database an address means.
+fn dialect_of(database_url: &str) -> Result<Dialect, StoreError> {
+    if database_url.starts_with("postgres://") || database_url.starts_with("postgresql://") {
+        return Ok(Dialect::Postgres);
+    }
+    let invalid = |reason: &str| StoreError::Invalid {
+        field: "database url",
+        reason: reason.to_owned(),
+    };
+    if !database_url.starts_with("sqlite:") {
+        return Err(invalid(
+            "it must begin with sqlite: or postgres:, as in sqlite://./data/kohorta.db or postgres://user@host/database",
+        ));
+    }
+    if sqlite_path(database_url).is_empty() || database_url.contains(":memory:") {
+        return Err(invalid("SQLite needs a file, as in sqlite://./data/kohorta.db"));
+    }
+    Ok(Dialect::Sqlite)
+}
+
+fn sqlite_path(database_url: &str) -> &str {
+    let path = database_url.trim_start_matches("sqlite:");
+    let path = path.strip_prefix("//").unwrap_or(path);
+    path.split('?').next().unwrap_or(path)
+}
+
+fn make_folder(database_url: &str) -> Result<(), StoreError> {
+    let Some(folder) = Path::new(sqlite_path(database_url)).parent() else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).map_err(|error| StoreError::Invalid {
+        field: "database url",
+        reason: format!("the folder {} cannot be made: {error}", folder.display()),
+    })
+}
+
+fn sqlite_options(sqlite: SqliteConnectOptions, purpose: Purpose) -> SqliteConnectOptions {
+    let sqlite = sqlite
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        .pragma("cache_size", "-16384")
+        .pragma("temp_store", "memory")
+        .pragma("mmap_size", "268435456");
+    if purpose == Purpose::Read {
+        return sqlite.read_only(true);
+    }
+    sqlite
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
+}
+
+/// What is set on every PostgreSQL connection. The short statements here never gain from compilation (`jit`).
+fn postgres_settings(purpose: Purpose) -> String {
+    let idle_ms = if purpose == Purpose::Maintenance {
+        0
+    } else {
+        10_000
+    };
+    format!(
+        "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {idle_ms}; \
+         SET jit = off; SET synchronous_commit = on; SET client_min_messages = warning",
+        purpose.statement_timeout_ms(),
+        purpose.statement_timeout_ms(),
+    )
+}
+
+/// Opens one connection the plain way: a pool would retry a refused one until it times out, and hide why.
+async fn greet(database_url: &str) -> Result<(), StoreError> {
+    let invalid = |error: sea_orm::sqlx::Error| StoreError::Invalid {
+        field: "database url",
+        reason: format!("not a PostgreSQL address: {error}"),
+    };
+    let options: PgConnectOptions = database_url.parse().map_err(invalid)?;
+    let connecting = PgConnection::connect_with(&options);
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await {
+        Ok(Ok(connection)) => {
+            let _ = connection.close().await;
+            Ok(())
+        }
+        Ok(Err(error)) => Err(StoreError::unavailable(error)),
+        Err(_) => Err(StoreError::unavailable(sea_orm::sqlx::Error::PoolTimedOut)),
+    }
+}
+
+/// Begins a transaction that writes; on SQLite it has the write lock from the start.
+pub(crate) async fn begin_write(pool: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    Ok(pool.begin_with_options(options).await?)
+}
+
+/// Begins a transaction whose statements all see the database at one moment.
+pub(crate) async fn begin_snapshot(pool: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
+    let options = TransactionOptions {
+        isolation_level: (Dialect::of(pool.get_database_backend()) == Dialect::Postgres)
+            .then_some(IsolationLevel::RepeatableRead),
+        ..TransactionOptions::default()
+    };
+    Ok(pool.begin_with_options(options).await?)
+}

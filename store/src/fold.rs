@@ -1,0 +1,339 @@
+//! One fold: a batch of the log taken into the sets, in one transaction.
+//!
+//! One folder works at a time (PostgreSQL: an advisory lock; SQLite: its write lock). Killed at any point, a fold has
+//! either happened or not. What changes is decided by the pure function [`activity::fold::fold`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use activity::{
+    calendar::Day,
+    fold::{DayActivity, FacetActivity, FacetDelta, fold},
+    set::UserSet,
+};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
+
+use crate::{
+    Store,
+    cache::SetKey,
+    database::begin_write,
+    dialect::{Column, Dialect},
+    error::StoreError,
+    fold_sql::NEXT_FOLD,
+    sets::WantedSets,
+};
+
+/// The advisory lock of the one folder on PostgreSQL; `rebuild` holds it too.
+pub(crate) const FOLD_LOCK: i64 = 0x6b6f_686f_0002;
+
+/// What a fold did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FoldReport {
+    /// How many rows of the log were taken.
+    pub rows: u64,
+    /// Whether another folder was at work, so that nothing was done.
+    pub busy: bool,
+}
+
+/// New events by facet; `None` is everybody's.
+pub(crate) type Deltas = BTreeMap<Option<String>, FacetDelta>;
+
+/// Adds one row of the log to the facet of everybody and to that of its event type.
+pub(crate) fn add_to_deltas(deltas: &mut Deltas, event_type: &str, day: Day, user: u32, events: u64) {
+    add_to_delta(deltas.entry(None).or_default(), day, user, events);
+    match deltas.get_mut(&Some(event_type.to_owned())) {
+        Some(delta) => add_to_delta(delta, day, user, events),
+        None => add_to_delta(
+            deltas.entry(Some(event_type.to_owned())).or_default(),
+            day,
+            user,
+            events,
+        ),
+    }
+}
+
+pub(crate) fn add_to_delta(delta: &mut FacetDelta, day: Day, user: u32, events: u64) {
+    let new = delta.entry(day).or_default();
+    new.events += events;
+    new.users.insert(user);
+}
+
+/// A user's ordinal as a member of sets.
+pub(crate) fn ordinal(user_no: i64) -> Result<u32, StoreError> {
+    u32::try_from(user_no).map_err(|_| StoreError::internal("a user's ordinal is beyond 2^32"))
+}
+
+/// A count as it is stored.
+pub(crate) fn stored_count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A facet that changes: its rows from the earliest new day on, and what it was before.
+struct ChangingFacet {
+    facet: i32,
+    activity: FacetActivity,
+    changed: BTreeSet<Day>,
+    seen_before: u64,
+}
+
+impl Store {
+    /// Takes up to `max_rows` rows of the log into the sets.
+    ///
+    /// # Errors
+    /// Nothing has changed then; the same call may work later if the error is transient.
+    pub async fn fold(&self, max_rows: u64) -> Result<FoldReport, StoreError> {
+        let store = self.clone();
+        self.spawn(async move { store.fold_once(max_rows).await }).await
+    }
+
+    /// Folds until the log is empty, waiting for another folder if there is one, and returns how many rows were taken.
+    ///
+    /// # Errors
+    /// As [`Store::fold`]; what was folded before stays folded.
+    pub async fn fold_all(&self) -> Result<u64, StoreError> {
+        const ROWS_AT_ONCE: u64 = 100_000;
+        let mut total = 0;
+        loop {
+            let report = self.fold(ROWS_AT_ONCE).await?;
+            total += report.rows;
+            match report {
+                FoldReport { busy: true, .. } => {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                FoldReport { rows: 0, .. } => return Ok(total),
+                FoldReport { .. } => {}
+            }
+        }
+    }
+
+    async fn fold_once(&self, max_rows: u64) -> Result<FoldReport, StoreError> {
+        let transaction = begin_write(&self.inner.write).await?;
+        if self.inner.dialect == Dialect::Postgres {
+            let sql = "SELECT pg_try_advisory_xact_lock($1)";
+            let lock = self.inner.dialect.statement(sql, vec![FOLD_LOCK.into()]);
+            let locked = transaction.query_one_raw(lock).await?;
+            if !locked.map_or(Ok(false), |row| row.try_get_by_index::<bool>(0))? {
+                transaction.rollback().await?;
+                return Ok(FoldReport { rows: 0, busy: true });
+            }
+        }
+        let limit = vec![stored_count(max_rows).into()];
+        let statement = self.inner.dialect.statement(&self.inner.sql.take_log, limit);
+        let rows = transaction.query_all_raw(statement).await?;
+        if rows.is_empty() {
+            transaction.rollback().await?;
+            return Ok(FoldReport::default());
+        }
+        let taken = rows.len() as u64;
+        let deltas = deltas_of(&rows)?;
+        drop(rows);
+        let mut facets = self.load_facets(&transaction, &deltas).await?;
+        for (name, facet) in &mut facets {
+            facet.changed = fold(&mut facet.activity, &deltas[name]);
+        }
+        let version = next_fold(&transaction, self.inner.dialect).await?;
+        self.write_facets(&transaction, facets.values(), version).await?;
+        transaction.commit().await?;
+        self.keep(facets.into_values(), version);
+        Ok(FoldReport {
+            rows: taken,
+            busy: false,
+        })
+    }
+
+    /// Loads every facet of `deltas` with its rows from the earliest new day on.
+    async fn load_facets(
+        &self,
+        transaction: &DatabaseTransaction,
+        deltas: &Deltas,
+    ) -> Result<BTreeMap<Option<String>, ChangingFacet>, StoreError> {
+        let dialect = self.inner.dialect;
+        let names = vec![Column::Text(deltas.keys().flatten().cloned().collect())];
+        let statement = dialect.list_statement(&self.inner.sql.facets_of_log, names, vec![]);
+        let mut wanted = WantedSets::default();
+        let mut ids = BTreeMap::new();
+        for row in transaction.query_all_raw(statement).await? {
+            let facet: i32 = row.try_get_by_index(0)?;
+            let kind: String = row.try_get_by_index(1)?;
+            ids.insert(
+                (kind != "all").then_some(row.try_get_by_index::<String>(2)?),
+                facet,
+            );
+            wanted.seen.insert(facet, row.try_get_by_index(3)?);
+        }
+        if let Some(missing) = deltas.keys().find(|name| !ids.contains_key(*name)) {
+            return Err(StoreError::internal(format!(
+                "there is no facet for event type {missing:?}"
+            )));
+        }
+        let first_days =
+            |name: &Option<String>| deltas[name].keys().next().map_or(i32::MAX, |day| day.number());
+        let columns = vec![
+            Column::Integer(ids.values().copied().collect()),
+            Column::Integer(ids.keys().map(first_days).collect()),
+        ];
+        let statement = dialect.list_statement(&self.inner.sql.activity_from, columns, vec![]);
+        let mut events = BTreeMap::new();
+        for row in transaction.query_all_raw(statement).await? {
+            let key = (
+                row.try_get_by_index::<i32>(0)?,
+                Day::new(row.try_get_by_index(1)?),
+            );
+            events.insert(key, row.try_get_by_index::<i64>(2)?.unsigned_abs());
+            wanted.days.insert(key, row.try_get_by_index(3)?);
+        }
+        let loaded = self.load_sets(transaction, &wanted).await?;
+        let changing = |(name, facet): (Option<String>, i32)| {
+            let seen = loaded.seen.get(&facet).cloned().unwrap_or_default();
+            let seen_before = seen.len();
+            let rows = events.range((facet, Day::new(i32::MIN))..=(facet, Day::new(i32::MAX)));
+            let days = rows.filter_map(|(key, events)| {
+                let sets = loaded.days.get(key)?;
+                let (active, joined) = (Arc::clone(&sets.active), Arc::clone(&sets.joined));
+                Some((
+                    key.1,
+                    DayActivity {
+                        events: *events,
+                        active,
+                        joined,
+                    },
+                ))
+            });
+            let activity = FacetActivity {
+                seen,
+                days: days.collect(),
+            };
+            (
+                name,
+                ChangingFacet {
+                    facet,
+                    activity,
+                    changed: BTreeSet::new(),
+                    seen_before,
+                },
+            )
+        };
+        Ok(ids.into_iter().map(changing).collect())
+    }
+
+    async fn write_facets(
+        &self,
+        transaction: &DatabaseTransaction,
+        facets: impl Iterator<Item = &ChangingFacet> + Clone,
+        version: i64,
+    ) -> Result<(), StoreError> {
+        let rows = facets.clone().flat_map(|facet| {
+            facet
+                .changed
+                .iter()
+                .filter_map(|day| Some((facet.facet, *day, facet.activity.days.get(day)?)))
+        });
+        self.write_activity(transaction, rows.collect(), version).await?;
+        let grown = facets.filter(|facet| facet.activity.seen.len() != facet.seen_before);
+        let seen = grown.map(|facet| (facet.facet, facet.activity.seen.as_ref()));
+        self.write_seen(transaction, seen.collect(), version).await
+    }
+
+    /// Writes rows of sets with this version.
+    pub(crate) async fn write_activity(
+        &self,
+        transaction: &DatabaseTransaction,
+        rows: Vec<(i32, Day, &DayActivity)>,
+        version: i64,
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = vec![
+            Column::Integer(rows.iter().map(|row| row.0).collect()),
+            Column::Integer(rows.iter().map(|row| row.1.number()).collect()),
+            Column::BigInt(rows.iter().map(|row| stored_count(row.2.events)).collect()),
+            Column::BigInt(rows.iter().map(|row| stored_count(row.2.active.len())).collect()),
+            Column::BigInt(rows.iter().map(|row| stored_count(row.2.joined.len())).collect()),
+            Column::Bytes(rows.iter().map(|row| row.2.active.to_bytes()).collect()),
+            Column::Bytes(rows.iter().map(|row| row.2.joined.to_bytes()).collect()),
+        ];
+        let sql = &self.inner.sql.write_activity;
+        let statement = self
+            .inner
+            .dialect
+            .list_statement(sql, columns, vec![version.into()]);
+        transaction.execute_raw(statement).await?;
+        Ok(())
+    }
+
+    /// Writes who was ever seen, with this version.
+    pub(crate) async fn write_seen(
+        &self,
+        transaction: &DatabaseTransaction,
+        seen: Vec<(i32, &UserSet)>,
+        version: i64,
+    ) -> Result<(), StoreError> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let columns = vec![
+            Column::Integer(seen.iter().map(|row| row.0).collect()),
+            Column::Bytes(seen.iter().map(|row| row.1.to_bytes()).collect()),
+        ];
+        let sql = &self.inner.sql.write_facets;
+        let statement = self
+            .inner
+            .dialect
+            .list_statement(sql, columns, vec![version.into()]);
+        transaction.execute_raw(statement).await?;
+        Ok(())
+    }
+
+    /// Keeps in the cache what was just committed: the next fold and the next questions want exactly that.
+    fn keep(&self, facets: impl Iterator<Item = ChangingFacet>, version: i64) {
+        for facet in facets {
+            for day in &facet.changed {
+                if let Some(row) = facet.activity.days.get(day) {
+                    let key = SetKey::Day {
+                        facet: facet.facet,
+                        day: *day,
+                    };
+                    let (active, joined) = (Arc::clone(&row.active), Arc::clone(&row.joined));
+                    self.inner.cache.insert(key, (version, 0), active, joined);
+                }
+            }
+            if facet.activity.seen.len() != facet.seen_before {
+                self.keep_seen(facet.facet, version, &facet.activity.seen);
+            }
+        }
+    }
+}
+
+/// Draws the next number of a fold; the row stays locked until the transaction ends.
+pub(crate) async fn next_fold(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+) -> Result<i64, StoreError> {
+    let row = transaction
+        .query_one_raw(dialect.statement(NEXT_FOLD, vec![]))
+        .await?;
+    let value: String = row.map_or(Ok(String::new()), |row| row.try_get_by_index(0))?;
+    value
+        .parse()
+        .map_err(|_| StoreError::internal("the setting fold is not a number"))
+}
+
+fn deltas_of(rows: &[QueryResult]) -> Result<Deltas, StoreError> {
+    let mut deltas = Deltas::new();
+    for row in rows {
+        let day = Day::new(row.try_get_by_index(0)?);
+        let event_type: String = row.try_get_by_index(1)?;
+        let user = ordinal(row.try_get_by_index(2)?)?;
+        add_to_deltas(
+            &mut deltas,
+            &event_type,
+            day,
+            user,
+            row.try_get_by_index::<i64>(3)?.unsigned_abs(),
+        );
+    }
+    Ok(deltas)
+}

@@ -1,0 +1,376 @@
+//! What a question begins with: one statement that reads, at one moment, the counts of the days in range and what the
+//! log still holds. Sets come after it, mostly from the cache, and [`View`] puts the log on top of them with the same
+//! fold that the folder uses: an answer is the same before and after folding.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use activity::{
+    active_users::DayCounts,
+    calendar::{Day, DayRange},
+    fold::{DayActivity, FacetActivity, FacetDelta, fold},
+};
+use sea_orm::{ConnectionTrait, QueryResult};
+
+use crate::{
+    Store,
+    database::begin_snapshot,
+    dialect::{Column, Dialect},
+    error::StoreError,
+    fold::{add_to_delta, ordinal},
+    ingest_sql::NAME_COLUMNS,
+    sets::{LoadedSets, WantedSets},
+};
+
+/// How often a question starts over because the reporting time zone changed under it.
+const MAX_RESTARTS: u32 = 3;
+
+/// Which facets and days a question is about.
+#[derive(Clone, Debug)]
+pub(crate) struct FrameRequest {
+    /// The facet of everybody.
+    pub(crate) everybody: bool,
+    /// Every event type's facet.
+    pub(crate) every_type: bool,
+    /// These event types' facets.
+    pub(crate) names: Vec<String>,
+    /// The days.
+    pub(crate) range: DayRange,
+}
+
+/// A facet at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct FacetFrame {
+    /// The event type; `None` is everybody.
+    pub(crate) name: Option<String>,
+    pub(crate) facet: i32,
+    seen_version: i64,
+    /// The stored rows in range, and every one from the earliest day of `delta` on.
+    pub(crate) rows: BTreeMap<Day, (DayCounts, i64)>,
+    /// What the log holds and the rows do not have yet.
+    delta: FacetDelta,
+    /// The days on which the log holds something, also after the rows have it.
+    pub(crate) unfolded: BTreeSet<Day>,
+}
+
+impl FacetFrame {
+    /// How many events the facet has on the days of `range`.
+    pub(crate) fn events(&self, range: DayRange) -> u64 {
+        if range.length() == 0 {
+            return 0;
+        }
+        let stored: u64 = self
+            .rows
+            .range(range.from..=range.to)
+            .map(|(_, row)| row.0.events)
+            .sum();
+        let new: u64 = self
+            .delta
+            .range(range.from..=range.to)
+            .map(|(_, delta)| delta.events)
+            .sum();
+        stored + new
+    }
+}
+
+/// Everything a question is about, at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    generation: i64,
+    pub(crate) facets: Vec<FacetFrame>,
+}
+
+impl Frame {
+    /// The position of an event type's facet, or of everybody's.
+    pub(crate) fn position(&self, name: Option<&str>) -> Option<usize> {
+        self.facets.iter().position(|facet| facet.name.as_deref() == name)
+    }
+
+    /// The sets that `needs` (facets by position, and the days whose sets are wanted) make necessary: those themselves,
+    /// and what the log touches.
+    fn wanted(&self, needs: &[Need]) -> WantedSets {
+        let mut wanted = WantedSets::default();
+        for need in needs {
+            let facet = &self.facets[need.position];
+            let touched_from = facet.delta.keys().next().copied();
+            if touched_from.is_some() {
+                wanted.seen.insert(facet.facet, facet.seen_version);
+            }
+            for (day, (_, version)) in &facet.rows {
+                if need.days.contains(*day) || touched_from.is_some_and(|from| from <= *day) {
+                    wanted.days.insert((facet.facet, *day), *version);
+                }
+            }
+        }
+        wanted
+    }
+}
+
+/// A facet whose users matter, and the days whose sets do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    /// The facet's position in the frame.
+    pub(crate) position: usize,
+    /// The days; empty where the counts are enough.
+    pub(crate) days: DayRange,
+}
+
+/// A need for counts alone.
+pub(crate) fn no_days() -> DayRange {
+    DayRange {
+        from: Day::new(1),
+        to: Day::new(0),
+    }
+}
+
+/// A frame with the sets that were needed, and with the log on top of them.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) frame: Frame,
+    /// By position in the frame: the days whose sets were loaded.
+    sets: BTreeMap<usize, BTreeMap<Day, DayActivity>>,
+}
+
+impl View {
+    fn new(frame: Frame, needs: &[Need], loaded: &LoadedSets) -> Self {
+        let mut view = Self {
+            frame,
+            sets: BTreeMap::new(),
+        };
+        for need in needs {
+            view.put_together(need.position, loaded);
+        }
+        view
+    }
+
+    fn put_together(&mut self, position: usize, loaded: &LoadedSets) {
+        let facet = &mut self.frame.facets[position];
+        let rows = facet.rows.iter().filter_map(|(day, (counts, _))| {
+            let sets = loaded.days.get(&(facet.facet, *day))?;
+            let (active, joined) = (Arc::clone(&sets.active), Arc::clone(&sets.joined));
+            Some((
+                *day,
+                DayActivity {
+                    events: counts.events,
+                    active,
+                    joined,
+                },
+            ))
+        });
+        let mut activity = FacetActivity {
+            seen: Arc::default(),
+            days: rows.collect(),
+        };
+        if !facet.delta.is_empty() {
+            activity.seen = loaded.seen.get(&facet.facet).cloned().unwrap_or_default();
+            for day in fold(&mut activity, &std::mem::take(&mut facet.delta)) {
+                let row = &activity.days[&day];
+                let counts = DayCounts {
+                    events: row.events,
+                    users: row.active.len(),
+                    new_users: row.joined.len(),
+                };
+                facet.rows.entry(day).or_default().0 = counts;
+            }
+        }
+        self.sets.insert(position, activity.days);
+    }
+
+    /// The counts of a facet by day.
+    pub(crate) fn counts(&self, position: usize) -> BTreeMap<Day, DayCounts> {
+        self.frame.facets[position]
+            .rows
+            .iter()
+            .map(|(day, row)| (*day, row.0))
+            .collect()
+    }
+
+    /// The sets of a facet on the days of `range`, as far as they were needed.
+    pub(crate) fn sets(&self, position: usize, range: DayRange) -> impl Iterator<Item = (Day, &DayActivity)> {
+        let days = self.sets.get(&position).into_iter().flatten();
+        days.filter(move |(day, _)| range.contains(**day))
+            .map(|(day, row)| (*day, row))
+    }
+}
+
+impl Store {
+    /// Reads a frame and the sets that `needs` asks for, all at one moment.
+    pub(crate) async fn view(
+        &self,
+        request: &FrameRequest,
+        needs: impl Fn(&Frame) -> Vec<Need> + Send,
+    ) -> Result<View, StoreError> {
+        let frame = self.frame(&self.inner.read, request).await?;
+        if let Some(view) = self.cached_view(frame, &needs) {
+            return Ok(view);
+        }
+        let snapshot = begin_snapshot(&self.inner.read).await?;
+        let frame = self.frame(&snapshot, request).await?;
+        let view = self.load_view(&snapshot, frame, needs).await?;
+        snapshot.commit().await?;
+        Ok(view)
+    }
+
+    /// The view, if the cache has every set that it needs.
+    pub(crate) fn cached_view(&self, frame: Frame, needs: impl Fn(&Frame) -> Vec<Need>) -> Option<View> {
+        let needs = needs(&frame);
+        let loaded = self.cached_sets(&frame.wanted(&needs))?;
+        Some(View::new(frame, &needs, &loaded))
+    }
+
+    /// The view, with sets from the cache or from `snapshot`, which must be the one that the frame was read from.
+    pub(crate) async fn load_view(
+        &self,
+        snapshot: &impl ConnectionTrait,
+        frame: Frame,
+        needs: impl Fn(&Frame) -> Vec<Need>,
+    ) -> Result<View, StoreError> {
+        let needs = needs(&frame);
+        let loaded = self.load_sets(snapshot, &frame.wanted(&needs)).await?;
+        Ok(View::new(frame, &needs, &loaded))
+    }
+
+    /// Reads a frame in one statement.
+    pub(crate) async fn frame(
+        &self,
+        connection: &impl ConnectionTrait,
+        request: &FrameRequest,
+    ) -> Result<Frame, StoreError> {
+        for _ in 0..MAX_RESTARTS {
+            let names = vec![Column::Text(request.names.clone())];
+            let single = vec![
+                i32::from(request.everybody).into(),
+                i32::from(request.every_type).into(),
+                request.range.from.number().into(),
+                request.range.to.number().into(),
+            ];
+            let statement = self
+                .inner
+                .dialect
+                .list_statement(&self.inner.sql.frame, names, single);
+            let frame = read_frame(request, &connection.query_all_raw(statement).await?)?;
+            if frame.generation == self.settings().generation {
+                return Ok(frame);
+            }
+            self.reload_settings().await?;
+        }
+        Err(StoreError::Mismatch(
+            "the reporting time zone of this database keeps changing".to_owned(),
+        ))
+    }
+}
+
+fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, StoreError> {
+    let mut frame = Frame {
+        generation: 0,
+        facets: Vec::new(),
+    };
+    let mut positions: BTreeMap<i32, usize> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
+    let mut everybody = None;
+    let mut log = Vec::new();
+    for row in rows {
+        match row.try_get_by_index::<i32>(0)? {
+            0 => frame.generation = row.try_get_by_index::<String>(2)?.parse().unwrap_or(0),
+            1 => {
+                let facet: i32 = row.try_get_by_index(1)?;
+                let name =
+                    (row.try_get_by_index::<i64>(4)? == 0).then_some(row.try_get_by_index::<String>(2)?);
+                positions.insert(facet, frame.facets.len());
+                match &name {
+                    Some(name) => by_name.insert(name.clone(), frame.facets.len()),
+                    None => everybody.replace(frame.facets.len()),
+                };
+                let seen_version = row.try_get_by_index(7)?;
+                frame.facets.push(FacetFrame {
+                    name,
+                    facet,
+                    seen_version,
+                    rows: BTreeMap::new(),
+                    delta: FacetDelta::new(),
+                    unfolded: BTreeSet::new(),
+                });
+            }
+            2 => add_row(&mut frame, &positions, row)?,
+            _ => log.push(row),
+        }
+    }
+    for row in log {
+        let day = Day::new(row.try_get_by_index(3)?);
+        let user = ordinal(row.try_get_by_index(4)?)?;
+        let events = row.try_get_by_index::<i64>(5)?.unsigned_abs();
+        let of_type = by_name.get(&row.try_get_by_index::<String>(2)?).copied();
+        let of_everybody = everybody.filter(|_| request.everybody);
+        for position in of_type.into_iter().chain(of_everybody) {
+            let facet = &mut frame.facets[position];
+            add_to_delta(&mut facet.delta, day, user, events);
+            facet.unfolded.insert(day);
+        }
+    }
+    Ok(frame)
+}
+
+fn add_row(frame: &mut Frame, positions: &BTreeMap<i32, usize>, row: &QueryResult) -> Result<(), StoreError> {
+    let facet: i32 = row.try_get_by_index(1)?;
+    let Some(position) = positions.get(&facet) else {
+        return Err(StoreError::internal("a row of sets has no facet"));
+    };
+    let day = Day::new(row.try_get_by_index(3)?);
+    let count = |column| Ok::<u64, StoreError>(row.try_get_by_index::<i64>(column)?.unsigned_abs());
+    let counts = DayCounts {
+        events: count(4)?,
+        users: count(5)?,
+        new_users: count(6)?,
+    };
+    frame.facets[*position]
+        .rows
+        .insert(day, (counts, row.try_get_by_index(7)?));
+    Ok(())
+}
+
+/// Reads a frame. Part 0: the generation. Part 1: the facets. Part 2: their rows in range, and from the earliest day on
+/// that the log touches. Part 3: the log up to the end of the range; later events change nothing in it.
+pub(crate) fn frame_sql(dialect: Dialect) -> String {
+    let wanted = dialect.rows("wanted", NAME_COLUMNS);
+    let [everybody, every_type, from, to] = [0, 1, 2, 3].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
+    format!(
+        "-- store: frame
+WITH facet AS (
+  SELECT facet_id, kind, name, version
+  FROM facets
+  WHERE (kind = 'all' AND {everybody} = 1)
+    OR (kind = 'event_type' AND ({every_type} = 1 OR name IN (SELECT wanted.name FROM {wanted})))
+)
+SELECT 0 AS part, 0 AS facet_id, value AS name, 0 AS day, 0 AS a, 0 AS b, 0 AS c, 0 AS version
+FROM settings
+WHERE key = 'generation'
+UNION ALL
+SELECT 1, facet_id, name, 0, CASE WHEN kind = 'all' THEN 1 ELSE 0 END, 0, 0, version
+FROM facet
+UNION ALL
+SELECT 2, activity.facet_id, '', activity.day, activity.events, activity.users, activity.new_users, activity.version
+FROM facet
+JOIN activity ON activity.facet_id = facet.facet_id
+WHERE activity.day <= {to}
+  AND activity.day >= COALESCE((SELECT MIN(day) FROM activity_log WHERE day < {from}), {from})
+UNION ALL
+SELECT 3, 0, event_type, day, user_no, events, 0, 0
+FROM activity_log
+WHERE day <= {to}
+  AND ({everybody} = 1 OR {every_type} = 1 OR event_type IN (SELECT wanted.name FROM {wanted}))"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frame_sql;
+    use crate::dialect::Dialect;
+
+    #[test]
+    fn statements() {
+        insta::assert_snapshot!("frame_sqlite", frame_sql(Dialect::Sqlite));
+        insta::assert_snapshot!("frame_postgres", frame_sql(Dialect::Postgres));
+    }
+}

@@ -1,0 +1,469 @@
+//! One transaction of ingest: the events, their users, and what the fold has to know, all or nothing.
+//!
+//! The answer is given after the commit. Rows are sorted by key before they are written, and tables are written in one
+//! order, so two transactions never wait for each other in a circle. Every write runs in a task of its own: a caller
+//! that goes away cancels nothing (a connection dropped in the middle of `BEGIN` would poison the pool).
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use activity::calendar::Calendar;
+use chrono::{DateTime, Utc};
+use rand::RngExt;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult};
+use serde_json::{Map, Value};
+use tokio::time::Duration;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{
+    Store,
+    database::begin_write,
+    dialect::{Column, Dialect},
+    error::StoreError,
+    ingest_sql::COUNT_TYPES,
+    json,
+    new_event::{EventField, NewEvent, Violation, ViolationCode},
+};
+
+/// The most event types a database takes. Every type has sets of its own and a line in every ranking: more of them than
+/// this are not types but values that belong into `properties`.
+pub const MAX_EVENT_TYPES: u64 = 10_000;
+/// The most times a transaction is tried again after the database gave up on it for another one's sake.
+const MAX_RETRIES: u32 = 3;
+/// The advisory lock under which event types are counted and added on PostgreSQL.
+const TYPES_LOCK: i64 = 0x6b6f_686f_0001;
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IngestOutcome {
+    /// It is stored.
+    Stored,
+    /// The same event was stored earlier, as given here.
+    Duplicate(Box<StoredEvent>),
+    /// Its id was stored earlier with other content, which stands.
+    Conflict,
+    /// It breaks a rule that only the database can tell: there are [`MAX_EVENT_TYPES`] event types already.
+    Refused(Violation),
+}
+
+/// An event as it stands in the database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    /// The event's identity.
+    pub event_id: Uuid,
+    /// Whose event it is.
+    pub user_id: String,
+    /// What happened.
+    pub event_type: String,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// When the server got it.
+    pub received_at: DateTime<Utc>,
+    /// Everything else.
+    pub properties: Map<String, Value>,
+}
+
+impl From<&NewEvent> for StoredEvent {
+    fn from(event: &NewEvent) -> Self {
+        Self {
+            event_id: event.event_id,
+            user_id: event.user_id.clone(),
+            event_type: event.event_type.clone(),
+            occurred_at: event.occurred_at,
+            received_at: event.received_at,
+            properties: event.properties.clone(),
+        }
+    }
+}
+
+impl StoredEvent {
+    /// Whether `event`, which has the same id, says the same: by value, so neither the order of keys nor the spelling of
+    /// numbers and instants matters. An event without a time agrees with any time.
+    fn agrees_with(&self, event: &NewEvent) -> bool {
+        self.user_id == event.user_id
+            && self.event_type == event.event_type
+            && (!event.occurred_at_given || self.occurred_at == event.occurred_at)
+            && self.properties == event.properties
+    }
+
+    fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
+        let properties = match row.try_get_by::<Value, _>("properties")? {
+            Value::Object(map) => json::canonical_map(map),
+            _ => return Err(StoreError::internal("stored properties are not an object")),
+        };
+        Ok(Self {
+            event_id: row.try_get_by("event_id")?,
+            user_id: row.try_get_by("user_id")?,
+            event_type: row.try_get_by("event_type")?,
+            occurred_at: instant(row.try_get_by("occurred_at")?)?,
+            received_at: instant(row.try_get_by("received_at")?)?,
+            properties,
+        })
+    }
+}
+
+fn instant(micros: i64) -> Result<DateTime<Utc>, StoreError> {
+    DateTime::from_timestamp_micros(micros)
+        .ok_or_else(|| StoreError::internal("a stored time is out of range"))
+}
+
+impl Store {
+    /// Stores events in one transaction and says what became of each, in the order given.
+    ///
+    /// Ids are unique for ever; where one comes twice in `events`, the first counts. Late events are ordinary.
+    ///
+    /// # Errors
+    /// Nothing is known to be stored then; sending the same events (with their ids) again is safe.
+    /// [`StoreError::Unavailable`], [`StoreError::Timeout`] and [`StoreError::Contended`] may pass.
+    pub async fn ingest(&self, events: Vec<NewEvent>) -> Result<Vec<IngestOutcome>, StoreError> {
+        let store = self.clone();
+        self.spawn(async move { store.ingest_here(&events).await }).await
+    }
+
+    /// What [`Store::ingest`] would answer now, without writing anything. Event types are not counted.
+    ///
+    /// # Errors
+    /// As [`Store::ingest`].
+    pub async fn preview(&self, events: Vec<NewEvent>) -> Result<Vec<IngestOutcome>, StoreError> {
+        let store = self.clone();
+        self.spawn(async move {
+            let ids = events.iter().map(|event| event.event_id).collect();
+            let known = store.stored(&store.inner.read, ids).await?;
+            let stored = |event: &NewEvent| !known.contains_key(&event.event_id);
+            let new = events
+                .iter()
+                .filter(|event| stored(event))
+                .map(|event| event.event_id)
+                .collect();
+            Ok(outcomes(&events, &HashMap::new(), &new, &known))
+        })
+        .await
+    }
+
+    /// [`Store::ingest`] for callers that run in a task of their own already.
+    pub(crate) async fn ingest_here(&self, events: &[NewEvent]) -> Result<Vec<IngestOutcome>, StoreError> {
+        let mut retries = 0;
+        loop {
+            let error = match self.ingest_once(events).await {
+                Ok(outcomes) => return Ok(outcomes),
+                Err(Failure::Committing(error)) => return Err(error),
+                Err(Failure::Before(error)) => error,
+            };
+            let again = match &error {
+                StoreError::Contended(_) => retries < MAX_RETRIES,
+                // A connection that was cut while idle: nothing of this transaction can have been committed.
+                StoreError::Unavailable(_) => retries == 0,
+                _ => false,
+            };
+            if !again {
+                return Err(error);
+            }
+            retries += 1;
+            warn!(retries, %error, "ingest transaction failed before its commit, trying again");
+            let pause_ms = rand::rng().random_range(1..=20_u64 << retries);
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+    }
+
+    async fn ingest_once(&self, events: &[NewEvent]) -> Result<Vec<IngestOutcome>, Failure> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let settings = self.settings();
+        let transaction = begin_write(&self.inner.write).await?;
+        let (refused, new_types) = self.admit_types(&transaction, events).await?;
+        let firsts = first_of_each_id(events, &refused);
+        let new = self.insert_events(&transaction, &firsts).await?;
+        let known = if new.len() == firsts.len() {
+            HashMap::new()
+        } else {
+            let ids = firsts
+                .iter()
+                .map(|event| event.event_id)
+                .filter(|id| !new.contains(id))
+                .collect();
+            self.stored(&transaction, ids).await?
+        };
+        if firsts
+            .iter()
+            .any(|event| !new.contains(&event.event_id) && !known.contains_key(&event.event_id))
+        {
+            let cause = DbErr::RecordNotFound("an event was erased while it came again".to_owned());
+            return Err(Failure::Before(StoreError::Contended(Arc::new(cause))));
+        }
+        let stored: Vec<&NewEvent> = firsts
+            .into_iter()
+            .filter(|event| new.contains(&event.event_id))
+            .collect();
+        if !stored.is_empty() {
+            let log = log_rows(&stored, settings.calendar);
+            self.insert_users(&transaction, &stored).await?;
+            if !self.append_log(&transaction, &log, settings.generation).await? {
+                transaction.rollback().await.map_err(StoreError::from)?;
+                let cause = DbErr::RecordNotUpdated;
+                return match self.reload_settings().await? {
+                    true => Err(Failure::Before(StoreError::Contended(Arc::new(cause)))),
+                    false => Err(Failure::Before(StoreError::internal(
+                        "no user of the new events has an ordinal",
+                    ))),
+                };
+            }
+        }
+        transaction
+            .commit()
+            .await
+            .map_err(|error| Failure::Committing(error.into()))?;
+        self.remember_types(new_types);
+        if !stored.is_empty() {
+            self.inner.appended.notify_one();
+        }
+        Ok(outcomes(events, &refused, &new, &known))
+    }
+
+    /// Adds the event types that are new, and says which of `events` would be one too many.
+    async fn admit_types(
+        &self,
+        transaction: &DatabaseTransaction,
+        events: &[NewEvent],
+    ) -> Result<(HashMap<usize, Violation>, Vec<String>), StoreError> {
+        let unknown: BTreeSet<&str> = self.unknown_types(events.iter().map(NewEvent::event_type));
+        if unknown.is_empty() {
+            return Ok((HashMap::new(), Vec::new()));
+        }
+        let dialect = self.inner.dialect;
+        if dialect == Dialect::Postgres {
+            let lock = dialect.statement("SELECT pg_advisory_xact_lock($1)", vec![TYPES_LOCK.into()]);
+            transaction.execute_raw(lock).await?;
+        }
+        let names = || {
+            vec![Column::Text(
+                unknown.iter().map(|name| (*name).to_owned()).collect(),
+            )]
+        };
+        let sql = &self.inner.sql.known_types;
+        let rows = transaction
+            .query_all_raw(dialect.list_statement(sql, names(), vec![]))
+            .await?;
+        let mut admitted: Vec<String> = Vec::with_capacity(unknown.len());
+        for row in &rows {
+            admitted.push(row.try_get_by_index(0)?);
+        }
+        let known: HashSet<String> = admitted.iter().cloned().collect();
+        let count = transaction
+            .query_one_raw(dialect.statement(COUNT_TYPES, vec![]))
+            .await?;
+        let count: i64 = count.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+        let room =
+            usize::try_from(MAX_EVENT_TYPES.saturating_sub(count.unsigned_abs())).unwrap_or(usize::MAX);
+        let new: Vec<String> = events
+            .iter()
+            .map(NewEvent::event_type)
+            .filter(|name| unknown.contains(name) && !known.contains(*name))
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .take(room)
+            .collect();
+        if !new.is_empty() {
+            let sql = &self.inner.sql.insert_types;
+            let statement = dialect.list_statement(sql, vec![Column::Text(new.clone())], vec![]);
+            transaction.execute_raw(statement).await?;
+        }
+        admitted.extend(new);
+        let allowed: HashSet<&str> = admitted.iter().map(String::as_str).collect();
+        let one_too_many =
+            |event: &NewEvent| unknown.contains(event.event_type()) && !allowed.contains(event.event_type());
+        let refused = events.iter().enumerate().filter(|(_, event)| one_too_many(event));
+        Ok((
+            refused
+                .map(|(position, _)| (position, too_many_types()))
+                .collect(),
+            admitted,
+        ))
+    }
+
+    async fn insert_events(
+        &self,
+        transaction: &DatabaseTransaction,
+        events: &[&NewEvent],
+    ) -> Result<HashSet<Uuid>, StoreError> {
+        let text = |properties: &Map<String, Value>| serde_json::to_string(properties).unwrap_or_default();
+        let columns = vec![
+            Column::Uuid(events.iter().map(|event| event.event_id).collect()),
+            Column::Text(events.iter().map(|event| event.user_id.clone()).collect()),
+            Column::Text(events.iter().map(|event| event.event_type.clone()).collect()),
+            Column::BigInt(
+                events
+                    .iter()
+                    .map(|event| event.occurred_at.timestamp_micros())
+                    .collect(),
+            ),
+            Column::Json(events.iter().map(|event| text(&event.properties)).collect()),
+            Column::BigInt(
+                events
+                    .iter()
+                    .map(|event| event.received_at.timestamp_micros())
+                    .collect(),
+            ),
+        ];
+        let statement = self
+            .inner
+            .dialect
+            .list_statement(&self.inner.sql.insert_events, columns, vec![]);
+        let rows = transaction.query_all_raw(statement).await?;
+        let ids: Result<HashSet<Uuid>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
+        Ok(ids?)
+    }
+
+    async fn stored(
+        &self,
+        connection: &impl ConnectionTrait,
+        ids: Vec<Uuid>,
+    ) -> Result<HashMap<Uuid, StoredEvent>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sql = &self.inner.sql.stored_events;
+        let statement = self
+            .inner
+            .dialect
+            .list_statement(sql, vec![Column::Uuid(ids)], vec![]);
+        let mut stored = HashMap::new();
+        for row in connection.query_all_raw(statement).await? {
+            let event = StoredEvent::from_row(&row)?;
+            stored.insert(event.event_id, event);
+        }
+        Ok(stored)
+    }
+
+    async fn insert_users(
+        &self,
+        transaction: &DatabaseTransaction,
+        events: &[&NewEvent],
+    ) -> Result<(), StoreError> {
+        let users: BTreeSet<&str> = events.iter().map(|event| event.user_id()).collect();
+        let users = vec![Column::Text(users.into_iter().map(str::to_owned).collect())];
+        let statement = self
+            .inner
+            .dialect
+            .list_statement(&self.inner.sql.insert_users, users, vec![]);
+        transaction.execute_raw(statement).await?;
+        Ok(())
+    }
+
+    /// Appends to the log; false if the reporting time zone has changed since the days were computed.
+    async fn append_log(
+        &self,
+        transaction: &DatabaseTransaction,
+        log: &BTreeMap<(i32, &str, &str), i64>,
+        generation: i64,
+    ) -> Result<bool, StoreError> {
+        let columns = vec![
+            Column::Integer(log.keys().map(|key| key.0).collect()),
+            Column::Text(log.keys().map(|key| key.1.to_owned()).collect()),
+            Column::Text(log.keys().map(|key| key.2.to_owned()).collect()),
+            Column::BigInt(log.values().copied().collect()),
+        ];
+        let single = vec![generation.to_string().into()];
+        let statement = self
+            .inner
+            .dialect
+            .list_statement(&self.inner.sql.append_log, columns, single);
+        let appended = transaction.execute_raw(statement).await?.rows_affected();
+        match usize::try_from(appended) {
+            Ok(rows) if rows == log.len() => Ok(true),
+            Ok(0) => Ok(false),
+            _ => Err(StoreError::internal("some users of new events have no ordinal")),
+        }
+    }
+}
+
+/// Where a transaction failed: only before its commit is it certain that nothing was stored.
+enum Failure {
+    Before(StoreError),
+    Committing(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Before(error)
+    }
+}
+
+fn too_many_types() -> Violation {
+    Violation {
+        code: ViolationCode::Invalid,
+        field: EventField::EventType,
+        path: Vec::new(),
+        message: format!(
+            "is new, and this database has {MAX_EVENT_TYPES} event types already, the most it takes; put what varies into properties"
+        ),
+    }
+}
+
+/// The first event with each id, sorted by id, without those that are refused.
+fn first_of_each_id<'a>(events: &'a [NewEvent], refused: &HashMap<usize, Violation>) -> Vec<&'a NewEvent> {
+    let mut firsts: BTreeMap<Uuid, &NewEvent> = BTreeMap::new();
+    for (position, event) in events.iter().enumerate() {
+        if !refused.contains_key(&position) {
+            firsts.entry(event.event_id).or_insert(event);
+        }
+    }
+    firsts.into_values().collect()
+}
+
+/// How many of the events each (day, type, user) has.
+fn log_rows<'a>(events: &[&'a NewEvent], calendar: Calendar) -> BTreeMap<(i32, &'a str, &'a str), i64> {
+    let mut rows = BTreeMap::new();
+    for event in events {
+        let day = calendar.day_of(event.occurred_at).number();
+        *rows
+            .entry((day, event.event_type(), event.user_id()))
+            .or_insert(0) += 1;
+    }
+    rows
+}
+
+/// What became of each event: `new` were inserted, `known` were there before.
+fn outcomes(
+    events: &[NewEvent],
+    refused: &HashMap<usize, Violation>,
+    new: &HashSet<Uuid>,
+    known: &HashMap<Uuid, StoredEvent>,
+) -> Vec<IngestOutcome> {
+    let mut firsts: HashMap<Uuid, StoredEvent> = HashMap::new();
+    let repeated = repeated_ids(events);
+    let outcome = |(position, event): (usize, &NewEvent)| {
+        if let Some(violation) = refused.get(&position) {
+            return IngestOutcome::Refused(violation.clone());
+        }
+        let earlier = match firsts.get(&event.event_id) {
+            Some(first) => Some(first),
+            None => known.get(&event.event_id),
+        };
+        match earlier {
+            Some(stored) if stored.agrees_with(event) => IngestOutcome::Duplicate(Box::new(stored.clone())),
+            Some(_) => IngestOutcome::Conflict,
+            None => {
+                debug_assert!(new.contains(&event.event_id));
+                if repeated.contains(&event.event_id) {
+                    firsts.insert(event.event_id, event.into());
+                }
+                IngestOutcome::Stored
+            }
+        }
+    };
+    events.iter().enumerate().map(outcome).collect()
+}
+
+fn repeated_ids(events: &[NewEvent]) -> HashSet<Uuid> {
+    let mut seen = HashSet::with_capacity(events.len());
+    events
+        .iter()
+        .map(|event| event.event_id)
+        .filter(|id| !seen.insert(*id))
+        .collect()
+}

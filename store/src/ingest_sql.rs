@@ -1,0 +1,130 @@
+//! The statements of ingest, one text each per database.
+
+use crate::dialect::{ColumnType, Columns, Dialect};
+
+pub(crate) const EVENT_COLUMNS: Columns = &[
+    ("event_id", ColumnType::Uuid),
+    ("user_id", ColumnType::Text),
+    ("event_type", ColumnType::Text),
+    ("occurred_at", ColumnType::BigInt),
+    ("properties", ColumnType::Json),
+    ("received_at", ColumnType::BigInt),
+];
+pub(crate) const ID_COLUMNS: Columns = &[("event_id", ColumnType::Uuid)];
+pub(crate) const USER_COLUMNS: Columns = &[("user_id", ColumnType::Text)];
+pub(crate) const NAME_COLUMNS: Columns = &[("name", ColumnType::Text)];
+pub(crate) const LOG_COLUMNS: Columns = &[
+    ("day", ColumnType::Integer),
+    ("event_type", ColumnType::Text),
+    ("user_id", ColumnType::Text),
+    ("events", ColumnType::BigInt),
+];
+
+/// Inserts the events whose id is not known and returns their ids. `WHERE TRUE` keeps SQLite from reading `ON` as part
+/// of a join.
+pub(crate) fn insert_events(dialect: Dialect) -> String {
+    let new = dialect.rows("new", EVENT_COLUMNS);
+    let properties = dialect.json("new.properties");
+    format!(
+        "-- store: insert_events
+INSERT INTO events (event_id, user_id, event_type, occurred_at, properties, received_at)
+SELECT new.event_id, new.user_id, new.event_type, new.occurred_at, {properties}, new.received_at
+FROM {new}
+WHERE TRUE
+ON CONFLICT DO NOTHING
+RETURNING event_id"
+    )
+}
+
+/// Reads the events with these ids.
+pub(crate) fn stored_events(dialect: Dialect) -> String {
+    let wanted = dialect.rows("wanted", ID_COLUMNS);
+    format!(
+        "-- store: stored_events
+SELECT events.event_id, events.user_id, events.event_type, events.occurred_at, events.properties, events.received_at
+FROM {wanted}
+JOIN events ON events.event_id = wanted.event_id"
+    )
+}
+
+/// Gives an ordinal to the users who have none.
+pub(crate) fn insert_users(dialect: Dialect) -> String {
+    let new = dialect.rows("new", USER_COLUMNS);
+    format!(
+        "-- store: insert_users
+INSERT INTO users (user_id)
+SELECT new.user_id
+FROM {new}
+WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.user_id = new.user_id)
+ON CONFLICT DO NOTHING"
+    )
+}
+
+/// Appends to the log, unless the time zone is another one than these days were computed in.
+pub(crate) fn append_log(dialect: Dialect) -> String {
+    let new = dialect.rows("new", LOG_COLUMNS);
+    let generation = dialect.parameter(LOG_COLUMNS, 0);
+    format!(
+        "-- store: append_log
+INSERT INTO activity_log (day, event_type, user_no, events)
+SELECT new.day, new.event_type, users.user_no, new.events
+FROM {new}
+JOIN users ON users.user_id = new.user_id
+WHERE (SELECT value FROM settings WHERE key = 'generation') = {generation}"
+    )
+}
+
+/// Counts the event types of this database.
+pub(crate) const COUNT_TYPES: &str = "-- store: count_types
+SELECT COUNT(*) AS types
+FROM facets
+WHERE kind = 'event_type'";
+
+/// Which of these event types this database has.
+pub(crate) fn known_types(dialect: Dialect) -> String {
+    let wanted = dialect.rows("wanted", NAME_COLUMNS);
+    format!(
+        "-- store: known_types
+SELECT facets.name
+FROM {wanted}
+JOIN facets ON facets.kind = 'event_type' AND facets.name = wanted.name"
+    )
+}
+
+/// Adds event types.
+pub(crate) fn insert_types(dialect: Dialect) -> String {
+    let new = dialect.rows("new", NAME_COLUMNS);
+    let empty = match dialect {
+        Dialect::Sqlite => "x''",
+        Dialect::Postgres => "'\\x'::bytea",
+    };
+    format!(
+        "-- store: insert_types
+INSERT INTO facets (kind, name, seen, version)
+SELECT 'event_type', new.name, {empty}, 0
+FROM {new}
+WHERE TRUE
+ON CONFLICT DO NOTHING"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{append_log, insert_events, insert_types, insert_users, known_types, stored_events};
+    use crate::dialect::Dialect;
+
+    #[test]
+    fn statements() {
+        for (name, dialect) in [("sqlite", Dialect::Sqlite), ("postgres", Dialect::Postgres)] {
+            let all = [
+                insert_events(dialect),
+                stored_events(dialect),
+                insert_users(dialect),
+                append_log(dialect),
+                known_types(dialect),
+                insert_types(dialect),
+            ];
+            insta::assert_snapshot!(format!("ingest_{name}"), all.join(";\n\n"));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! `rebuild`: the sets made anew from `events`, also into another reporting time zone, while a server may run.
+//!
+//! Everything happens in one transaction. It counts the events that its snapshot sees and deletes the log rows that
+//! the same snapshot sees, so events that come in meanwhile keep their log rows and are folded afterwards. The folder
+//! waits. Where the time zone changes, the days in new log rows would be wrong, so there ingest waits too; on SQLite it
+//! always does, for the one write lock.
+
+use activity::{calendar::Calendar, fold::DayActivity};
+use chrono_tz::Tz;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
+
+use crate::{
+    Store,
+    database::{Purpose, begin_snapshot, begin_write, open_pool},
+    dialect::{Column, Dialect},
+    error::StoreError,
+    fold::{FOLD_LOCK, next_fold},
+    recount::{Recounted, recount},
+    settings,
+};
+
+/// How many rows of sets are written by one statement: bounds the statement's size.
+const ROWS_AT_ONCE: usize = 500;
+
+/// Makes ordinals for users of events who have none.
+const MEND_USERS: &str = "-- store: mend_users
+INSERT INTO users (user_id)
+SELECT DISTINCT events.user_id
+FROM events
+WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.user_id = events.user_id)
+ORDER BY events.user_id
+ON CONFLICT DO NOTHING";
+const DELETE_LOG: &str = "-- store: delete_log
+DELETE FROM activity_log";
+const DELETE_ACTIVITY: &str = "-- store: delete_activity
+DELETE FROM activity";
+const FACET_NAMES: &str = "-- store: facet_names
+SELECT facet_id, kind, name
+FROM facets";
+
+/// What a rebuild did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebuildReport {
+    /// How many events were counted.
+    pub events: u64,
+    /// How many rows of sets were written.
+    pub rows: u64,
+    /// The reporting time zone now.
+    pub timezone: Tz,
+}
+
+impl Store {
+    /// Makes every set anew from `events`, in another reporting time zone where one is given.
+    ///
+    /// `progress` is told how many events are counted.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    pub async fn rebuild(
+        &self,
+        timezone: Option<Tz>,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<RebuildReport, StoreError> {
+        let store = self.clone();
+        self.spawn(async move {
+            let pool = open_pool(&store.inner.database_url, Purpose::Maintenance, 2).await?;
+            let report = match store.inner.dialect {
+                Dialect::Sqlite => {
+                    store
+                        .rebuild_in(begin_write(&pool).await?, timezone, &progress)
+                        .await?
+                }
+                Dialect::Postgres => {
+                    // Held by a transaction of its own: waiting for it must not begin the snapshot.
+                    let guard = pool.begin().await?;
+                    let sql = "SELECT pg_advisory_xact_lock($1)";
+                    guard
+                        .execute_raw(Dialect::Postgres.statement(sql, vec![FOLD_LOCK.into()]))
+                        .await?;
+                    let report = store
+                        .rebuild_in(begin_snapshot(&pool).await?, timezone, &progress)
+                        .await?;
+                    guard.commit().await?;
+                    report
+                }
+            };
+            let _ = pool.close().await;
+            store.reload_settings().await?;
+            Ok(report)
+        })
+        .await
+    }
+
+    async fn rebuild_in(
+        &self,
+        transaction: DatabaseTransaction,
+        timezone: Option<Tz>,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<RebuildReport, StoreError> {
+        let dialect = self.inner.dialect;
+        let current = self.settings();
+        let target = timezone.unwrap_or(current.calendar.timezone());
+        if dialect == Dialect::Postgres && target != current.calendar.timezone() {
+            // Before the first statement that takes the snapshot.
+            transaction
+                .execute_unprepared("LOCK TABLE activity_log IN SHARE ROW EXCLUSIVE MODE")
+                .await?;
+        }
+        let settings = settings::read(&transaction).await?;
+        if settings != current {
+            return Err(StoreError::Mismatch(
+                "the reporting time zone was changed by somebody else at this moment, run it again"
+                    .to_owned(),
+            ));
+        }
+        transaction
+            .execute_raw(dialect.statement(MEND_USERS, vec![]))
+            .await?;
+        let recounted = recount(&transaction, dialect, Calendar::new(target), progress).await?;
+        transaction
+            .execute_raw(dialect.statement(DELETE_LOG, vec![]))
+            .await?;
+        transaction
+            .execute_raw(dialect.statement(DELETE_ACTIVITY, vec![]))
+            .await?;
+        let rows = self.write_recounted(&transaction, &recounted).await?;
+        if target != current.calendar.timezone() {
+            settings::write(&transaction, settings::TIMEZONE, target.name().to_owned()).await?;
+            let next = (settings.generation + 1).to_string();
+            settings::write(&transaction, settings::GENERATION, next).await?;
+        }
+        transaction.commit().await?;
+        Ok(RebuildReport {
+            events: recounted.events,
+            rows,
+            timezone: target,
+        })
+    }
+
+    async fn write_recounted(
+        &self,
+        transaction: &DatabaseTransaction,
+        recounted: &Recounted,
+    ) -> Result<u64, StoreError> {
+        let dialect = self.inner.dialect;
+        let version = next_fold(transaction, dialect).await?;
+        let names: Vec<String> = recounted.facets.keys().flatten().cloned().collect();
+        let statement =
+            dialect.list_statement(&self.inner.sql.insert_types, vec![Column::Text(names)], vec![]);
+        transaction.execute_raw(statement).await?;
+        let nobody = activity::set::UserSet::default();
+        let mut written = 0;
+        for row in transaction
+            .query_all_raw(dialect.statement(FACET_NAMES, vec![]))
+            .await?
+        {
+            let facet: i32 = row.try_get_by_index(0)?;
+            let kind: String = row.try_get_by_index(1)?;
+            let name = (kind != "all").then_some(row.try_get_by_index::<String>(2)?);
+            let Some(activity) = recounted.facets.get(&name) else {
+                self.write_seen(transaction, vec![(facet, &nobody)], version)
+                    .await?;
+                continue;
+            };
+            let rows: Vec<(i32, _, &DayActivity)> = activity
+                .days
+                .iter()
+                .map(|(day, row)| (facet, *day, row))
+                .collect();
+            for part in rows.chunks(ROWS_AT_ONCE) {
+                self.write_activity(transaction, part.to_vec(), version).await?;
+            }
+            self.write_seen(transaction, vec![(facet, activity.seen.as_ref())], version)
+                .await?;
+            written += rows.len() as u64;
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,240 @@
+//! Reads retention.
+
+use std::sync::Arc;
+
+use activity::{
+    calendar::{Day, DayRange, Period},
+    retention::{Criterion, DaySets, Entry, Plan, Retention, SameDay, retention},
+};
+use chrono::{DateTime, Utc};
+
+use crate::{
+    Store, StoreError,
+    database::begin_snapshot,
+    frame::{Frame, FrameRequest, Need, View},
+    same_day::SameDayQuestion,
+};
+
+/// Of the users who entered from `from` to `to`, both included, how many returned in later periods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionQuestion {
+    /// The first day on which users enter.
+    pub from: Day,
+    /// The last day on which users enter; returns are followed beyond it.
+    pub to: Day,
+    /// The unit of cohorts and cells.
+    pub period: Period,
+    /// The last cell's index.
+    pub periods: u32,
+    /// The event that makes a user enter; `None` is any.
+    pub start_event: Option<String>,
+    /// The event that is a return; `None` is any.
+    pub return_event: Option<String>,
+    /// Which start event makes a user enter.
+    pub entry: Entry,
+    /// What counts as retained.
+    pub criterion: Criterion,
+}
+
+impl RetentionQuestion {
+    fn plan(&self) -> Plan {
+        let range = DayRange {
+            from: self.from,
+            to: self.to,
+        };
+        let (period, periods) = (self.period, self.periods);
+        Plan {
+            range,
+            period,
+            periods,
+            entry: self.entry,
+            criterion: self.criterion,
+        }
+    }
+
+    fn request(&self, plan: &Plan) -> FrameRequest {
+        let names = self.start_event.iter().chain(&self.return_event).cloned();
+        FrameRequest {
+            everybody: self.start_event.is_none() || self.return_event.is_none(),
+            every_type: false,
+            names: names.collect(),
+            range: DayRange {
+                from: plan.start_days().from,
+                to: plan.return_days().to,
+            },
+        }
+    }
+
+    /// Whether a return may precede the entry on the same day: only where they are two different events.
+    fn order_matters(&self) -> bool {
+        matches!((&self.start_event, &self.return_event), (Some(start), Some(returning)) if start != returning)
+    }
+
+    fn starts(&self, plan: &Plan, view: &View) -> DaySets {
+        let Some(position) = view.frame.position(self.start_event.as_deref()) else {
+            return DaySets::new();
+        };
+        let users = view
+            .sets(position, plan.start_days())
+            .map(|(day, row)| match self.entry {
+                Entry::FirstEver => (day, Arc::clone(&row.joined)),
+                Entry::Recurring => (day, Arc::clone(&row.active)),
+            });
+        users.collect()
+    }
+
+    fn returns(&self, plan: &Plan, view: &View) -> DaySets {
+        let Some(position) = view.frame.position(self.return_event.as_deref()) else {
+            return DaySets::new();
+        };
+        view.sets(position, plan.return_days())
+            .map(|(day, row)| (day, Arc::clone(&row.active)))
+            .collect()
+    }
+}
+
+impl Store {
+    /// Computes retention; one cohort for each period that overlaps the question's range, oldest first, empty ones too.
+    ///
+    /// Days are calendar days in the reporting time zone; `now` decides which cells are complete. The cost follows
+    /// cohorts times periods; where start and return are two different events, the events of both on the days on which
+    /// somebody entered are read once, and then kept in the cache.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
+    pub async fn retention(
+        &self,
+        question: RetentionQuestion,
+        now: DateTime<Utc>,
+    ) -> Result<Retention, StoreError> {
+        let store = self.clone();
+        self.spawn(async move { store.retention_here(&question, now).await })
+            .await
+    }
+
+    async fn retention_here(
+        &self,
+        question: &RetentionQuestion,
+        now: DateTime<Utc>,
+    ) -> Result<Retention, StoreError> {
+        let plan = question.plan();
+        let request = question.request(&plan);
+        let needs = |frame: &Frame| -> Vec<Need> {
+            let start = frame.position(question.start_event.as_deref());
+            let returning = frame.position(question.return_event.as_deref());
+            match (start, returning) {
+                (Some(start), Some(returning)) if start == returning => {
+                    vec![Need {
+                        position: start,
+                        days: request.range,
+                    }]
+                }
+                _ => {
+                    let starts = start.map(|position| Need {
+                        position,
+                        days: plan.start_days(),
+                    });
+                    let returns = returning.map(|position| Need {
+                        position,
+                        days: plan.return_days(),
+                    });
+                    starts.into_iter().chain(returns).collect()
+                }
+            }
+        };
+        let frame = self.frame(&self.inner.read, &request).await?;
+        if let Some(view) = self.cached_view(frame, needs) {
+            let inputs = Inputs::of(question, &plan, view);
+            let order = inputs
+                .same_day_question()
+                .map(|question| self.cached_same_day(&question));
+            if order
+                .as_ref()
+                .is_none_or(|order| order.len() == inputs.ambiguous_days.len())
+            {
+                return Ok(self.compute(question, &plan, &inputs, order, now));
+            }
+        }
+        let snapshot = begin_snapshot(&self.inner.read).await?;
+        let frame = self.frame(&snapshot, &request).await?;
+        let inputs = Inputs::of(question, &plan, self.load_view(&snapshot, frame, needs).await?);
+        let order = match inputs.same_day_question() {
+            Some(question) => Some(self.load_same_day(&snapshot, &question).await?),
+            None => None,
+        };
+        snapshot.commit().await?;
+        Ok(self.compute(question, &plan, &inputs, order, now))
+    }
+
+    fn compute(
+        &self,
+        question: &RetentionQuestion,
+        plan: &Plan,
+        inputs: &Inputs,
+        order: Option<DaySets>,
+        now: DateTime<Utc>,
+    ) -> Retention {
+        let same_day = match (&order, &question.start_event, &question.return_event) {
+            (Some(order), _, _) => SameDay::Ordered(order),
+            // Any event makes a user enter, so no return can come before it.
+            (None, None, Some(_)) => SameDay::Ordered(&inputs.returns),
+            (None, _, _) if question.order_matters() => SameDay::Ordered(&inputs.nothing),
+            (None, _, _) => SameDay::EntryReturns,
+        };
+        retention(
+            plan,
+            &inputs.starts,
+            &inputs.returns,
+            same_day,
+            self.settings().calendar,
+            now,
+        )
+    }
+}
+
+/// The sets that retention is computed from.
+struct Inputs {
+    view: View,
+    starts: DaySets,
+    returns: DaySets,
+    nothing: DaySets,
+    /// The facets, by position in the view, of two different events that both have occurred.
+    two_events: Option<(usize, usize)>,
+    /// The days on which some user who may enter also has a return event.
+    ambiguous_days: Vec<Day>,
+}
+
+impl Inputs {
+    fn of(question: &RetentionQuestion, plan: &Plan, view: View) -> Self {
+        let starts = question.starts(plan, &view);
+        let returns = question.returns(plan, &view);
+        let start = view.frame.position(question.start_event.as_deref());
+        let returning = view.frame.position(question.return_event.as_deref());
+        let two_events = start.zip(returning).filter(|_| question.order_matters());
+        let ambiguous = |(day, users): (&Day, &Arc<_>)| {
+            let returned = returns.get(day)?;
+            (plan.range.contains(*day) && returned.and_len(users) > 0).then_some(*day)
+        };
+        let ambiguous_days = match two_events {
+            Some(_) => starts.iter().filter_map(ambiguous).collect(),
+            None => Vec::new(),
+        };
+        Self {
+            view,
+            starts,
+            returns,
+            nothing: DaySets::new(),
+            two_events,
+            ambiguous_days,
+        }
+    }
+
+    fn same_day_question(&self) -> Option<SameDayQuestion<'_>> {
+        let (start, returning) = self.two_events?;
+        Some(SameDayQuestion {
+            start: &self.view.frame.facets[start],
+            returning: &self.view.frame.facets[returning],
+            days: self.ambiguous_days.clone(),
+        })
+    }
+}

@@ -1,0 +1,238 @@
+//! Group commit: callers share transactions.
+//!
+//! Submissions go through a queue bounded in events to writers that take whatever has queued while the previous commit
+//! was in flight: one caller waits for one commit, a thousand callers share one. No timers. Each caller is answered
+//! after the commit; an event that the database refuses fails alone.
+
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot},
+    task::JoinSet,
+};
+
+use crate::{IngestOutcome, Store, StoreError, new_event::NewEvent};
+
+/// Who is told what writers and folders do, to make metrics of it.
+pub trait Observer: Send + Sync {
+    /// A transaction of ingest with this many events was committed.
+    fn committed(&self, events: usize, elapsed: Duration);
+    /// A fold took this many rows of the log; the oldest had been waiting about `lag`.
+    fn folded(&self, rows: u64, elapsed: Duration, lag: Duration);
+}
+
+/// An observer that does nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn committed(&self, _: usize, _: Duration) {}
+    fn folded(&self, _: u64, _: Duration, _: Duration) {}
+}
+
+/// How writers work.
+#[derive(Clone)]
+pub struct WriterOptions {
+    /// The most events that may wait; one more is [`StoreError::Overloaded`].
+    pub queue_events: usize,
+    /// A transaction takes no further submission once it has this many events.
+    pub transaction_events: usize,
+    /// How many transactions may be under way at once (on SQLite one is all there can be).
+    pub writers: usize,
+    /// Who is told of commits.
+    pub observer: Arc<dyn Observer>,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            queue_events: 20_000,
+            transaction_events: 2_000,
+            writers: 2,
+            observer: Arc::new(Silent),
+        }
+    }
+}
+
+/// What becomes of each event of a submission.
+type Answers = Vec<Result<IngestOutcome, StoreError>>;
+
+struct Submission {
+    events: Vec<NewEvent>,
+    answer: oneshot::Sender<Answers>,
+    /// Its room in the queue, given back when it is answered.
+    room: OwnedSemaphorePermit,
+}
+
+struct Queue {
+    waiting: Mutex<VecDeque<Submission>>,
+    /// Woken for every submission.
+    arrived: Notify,
+    /// One permit for each event that may wait or be under way.
+    room: Arc<Semaphore>,
+    capacity: usize,
+}
+
+/// The queue and its writers. Clones share them.
+#[derive(Clone)]
+pub struct Writer {
+    queue: Arc<Queue>,
+    tasks: Arc<tokio::sync::Mutex<JoinSet<()>>>,
+}
+
+impl Writer {
+    /// Starts the writers.
+    pub fn start(store: Store, options: WriterOptions) -> Self {
+        let capacity = options.queue_events.clamp(1, Semaphore::MAX_PERMITS);
+        let queue = Arc::new(Queue {
+            waiting: Mutex::default(),
+            arrived: Notify::new(),
+            room: Arc::new(Semaphore::new(capacity)),
+            capacity,
+        });
+        let mut tasks = JoinSet::new();
+        for _ in 0..options.writers.max(1) {
+            tasks.spawn(write(store.clone(), options.clone(), Arc::clone(&queue)));
+        }
+        Self {
+            queue,
+            tasks: Arc::new(tokio::sync::Mutex::new(tasks)),
+        }
+    }
+
+    /// Stores events and answers after the commit, in the order given. A caller that goes away cancels nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] at once if too many events wait already, [`StoreError::Closed`] after
+    /// [`Writer::close`]: nothing is stored then.
+    pub async fn submit(&self, events: Vec<NewEvent>) -> Result<Answers, StoreError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let size = u32::try_from(events.len().min(self.queue.capacity)).unwrap_or(u32::MAX);
+        let room = self
+            .queue
+            .room
+            .clone()
+            .try_acquire_many_owned(size)
+            .map_err(|error| match error {
+                TryAcquireError::NoPermits => StoreError::Overloaded {
+                    limit: self.queue.capacity,
+                },
+                TryAcquireError::Closed => StoreError::Closed,
+            })?;
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Submission { events, answer, room });
+        answered
+            .await
+            .map_err(|_| StoreError::internal("a writer died before it answered"))
+    }
+
+    /// How many events wait or are under way.
+    pub fn queued_events(&self) -> usize {
+        self.queue.capacity - self.queue.room.available_permits().min(self.queue.capacity)
+    }
+
+    /// Takes no more events and returns when those accepted are committed.
+    pub async fn close(&self) {
+        self.queue.room.close();
+        let mut tasks = self.tasks.lock().await;
+        while !tasks.is_empty() {
+            self.queue.arrived.notify_waiters();
+            self.queue.arrived.notify_one();
+            let _ = tokio::time::timeout(Duration::from_millis(20), tasks.join_next()).await;
+        }
+    }
+}
+
+impl Queue {
+    fn push(&self, submission: Submission) {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(submission);
+        self.arrived.notify_one();
+    }
+
+    /// Takes submissions, oldest first, until they have `enough` events.
+    fn take(&self, enough: usize) -> Vec<Submission> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = Vec::new();
+        let mut events = 0;
+        while events < enough {
+            let Some(submission) = waiting.pop_front() else {
+                break;
+            };
+            events += submission.events.len();
+            taken.push(submission);
+        }
+        if !waiting.is_empty() {
+            self.arrived.notify_one();
+        }
+        taken
+    }
+}
+
+/// One writer: takes what waits, commits it, answers; ends when the queue is closed and empty.
+async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>) {
+    loop {
+        let submissions = queue.take(options.transaction_events.max(1));
+        if submissions.is_empty() {
+            if queue.room.is_closed() && queue.room.available_permits() == queue.capacity {
+                return;
+            }
+            queue.arrived.notified().await;
+            continue;
+        }
+        let mut events = Vec::with_capacity(submissions.len());
+        let mut callers = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            callers.push((submission.events.len(), submission.answer, submission.room));
+            events.extend(submission.events);
+        }
+        let all = 0..events.len();
+        let mut answers = commit(&store, options.observer.as_ref(), &Arc::new(events), all)
+            .await
+            .into_iter();
+        for (count, answer, room) in callers {
+            // A caller that went away does not want its answer; its events are stored all the same.
+            let _ = answer.send(answers.by_ref().take(count).collect());
+            drop(room);
+        }
+    }
+}
+
+/// Commits some of the events, and where the database refuses some of those, everything else.
+///
+/// A defect ([`StoreError::Internal`]) of one event fails the whole transaction, so its halves are tried, down to the
+/// event that is to blame. Other errors concern every event alike.
+async fn commit(
+    store: &Store,
+    observer: &dyn Observer,
+    events: &Arc<Vec<NewEvent>>,
+    part: Range<usize>,
+) -> Answers {
+    let started = Instant::now();
+    let committing = {
+        let (store, events, part) = (store.clone(), Arc::clone(events), part.clone());
+        async move { store.ingest_here(&events[part]).await }
+    };
+    match store.spawn(committing).await {
+        Ok(outcomes) => {
+            observer.committed(part.len(), started.elapsed());
+            outcomes.into_iter().map(Ok).collect()
+        }
+        Err(StoreError::Internal(_)) if part.len() > 1 => {
+            let middle = part.start + part.len() / 2;
+            let mut answers = Box::pin(commit(store, observer, events, part.start..middle)).await;
+            answers.extend(Box::pin(commit(store, observer, events, middle..part.end)).await);
+            answers
+        }
+        Err(error) => part.map(|_| Err(error.clone())).collect(),
+    }
+}
