@@ -9,7 +9,7 @@ mod m20261122_000001_create_events;
 use std::time::Duration;
 
 use sea_orm_migration::{
-    MigrationTrait, MigratorTrait,
+    MigrationStatus, MigrationTrait, MigratorTrait,
     sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait},
 };
 use tracing::warn;
@@ -65,4 +65,27 @@ pub async fn is_current(database: &DatabaseConnection) -> Result<bool, DbErr> {
     Ok(Migrator::get_pending_migrations_read_only(database)
         .await?
         .is_empty())
+}
+
+/// Takes the last applied migration back, with all data in its tables.
+///
+/// # Errors
+/// [`DbErr`] if the database is out of reach or the statements fail.
+pub async fn take_last_back(database: &DatabaseConnection) -> Result<(), DbErr> {
+    Migrator::down(database, Some(1)).await
+}
+
+/// The name of every migration, oldest first, and whether it is applied; needs no right to change the schema.
+///
+/// # Errors
+/// [`DbErr`] if the database is out of reach.
+pub async fn status(database: &DatabaseConnection) -> Result<Vec<(String, bool)>, DbErr> {
+    let migrations = Migrator::get_migration_with_status_read_only(database).await?;
+    Ok(migrations
+        .iter()
+        .map(|migration| {
+            let applied = matches!(migration.status(), MigrationStatus::Applied);
+            (migration.name().to_owned(), applied)
+        })
+        .collect())
 }
