@@ -1,1 +1,27 @@
-//! placeholder
+//! The server of Kohorta: GraphQL over HTTP, health and metrics, and the command line of the binary `kohorta`.
+//!
+//! The only crate that knows HTTP, GraphQL and Prometheus. It promises that every answer, errors included, is JSON of a
+//! documented shape, that no request does unbounded work, and that nothing internal reaches a client. What
+//! numbers mean and how they are kept is not its business: resolvers parse, call the store, convert.
+//!
+//! Tests run it in process: [`app::App::start`] with a store, then [`app::App::router`], or
+//! [`listener::run`] to have real connections.
+
+pub mod app;
+pub mod clock;
+pub mod commands;
+pub mod config;
+mod document;
+mod error_code;
+mod graphql;
+mod http;
+mod limits;
+pub mod listener;
+pub mod logging;
+mod metrics;
+mod progress;
+pub mod start;
+
+pub use graphql::{Introspection, schema_sdl};
+pub use http::hosts::AllowedHosts;
+pub use metrics::MetricsError;

@@ -1,2 +1,49 @@
-//! placeholder
-fn main() {}
+//! The binary `kohorta`: reads the configuration and runs one command.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use server::config::{Command, Config, Refused};
+use server::{commands, logging, start};
+
+fn main() -> ExitCode {
+    let config = match Config::from_process() {
+        Ok(config) => config,
+        Err(Refused::Help(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Refused::Wrong(line)) => {
+            eprintln!("{line}");
+            return ExitCode::from(2);
+        }
+    };
+    run(config).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let (command, common) = config.into_command();
+    if let Err(error) = logging::initialize(common.log_format, &common.log_filter) {
+        eprintln!("error: {error}");
+        return Ok(ExitCode::from(2));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads of the server")?;
+    let code = runtime.block_on(async {
+        match command {
+            Command::Serve(options) => start::serve(&common, &options).await,
+            Command::Migrate { action } => commands::migrate(&common, action).await,
+            Command::Schema => commands::schema(),
+            Command::Verify => commands::verify(&common).await,
+            Command::Rebuild { timezone } => commands::rebuild(&common, timezone).await,
+        }
+    })?;
+    // Nothing is left to wait for: a second signal must not be held up by a question that still runs.
+    runtime.shutdown_background();
+    Ok(code)
+}

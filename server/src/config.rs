@@ -1,0 +1,418 @@
+//! The command line and the environment: every option in one struct, and the only place that reads them.
+//!
+//! Each option can be given on the command line or as an environment variable; the command line counts more. A wrong
+//! value is one line on standard error and exit code 2. The database's address may hold a password and is never shown.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use store::StoreOptions;
+
+use crate::app::AppOptions;
+use crate::graphql::Introspection;
+use crate::http::hosts::AllowedHosts;
+use crate::listener::ListenOptions;
+use crate::logging::LogFormat;
+
+/// Event analytics with exact answers: a GraphQL server over SQLite or PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kohorta",
+    version,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true
+)]
+#[command(after_help = "Without a command, the server runs: `kohorta` is `kohorta serve`.")]
+pub struct Config {
+    /// What to do.
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: CommonOptions,
+    /// Options of the server, where no command is named.
+    #[command(flatten)]
+    serve: ServeOptions,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Run the server (the default)
+    Serve(Box<ServeOptions>),
+    /// Bring the database's tables to the state that this version needs
+    Migrate {
+        /// What to do with the tables.
+        #[command(subcommand)]
+        action: MigrateAction,
+    },
+    /// Print the GraphQL schema
+    Schema,
+    /// Recount everything from the events and report every difference (exit code 1 if there is one)
+    Verify,
+    /// Make all sets anew from the events; a server may run meanwhile
+    Rebuild {
+        /// The new reporting time zone, an IANA name such as Europe/Berlin; the present one if left out
+        #[arg(long, value_name = "ZONE", value_parser = parse_timezone)]
+        timezone: Option<Tz>,
+    },
+}
+
+/// What to do with the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum MigrateAction {
+    /// Apply what is not yet applied
+    Up,
+    /// Take the last migration back, with all data in its tables (for development)
+    Down,
+    /// Say what is applied and what is not
+    Status,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct CommonOptions {
+    /// The database: sqlite://path/to/file.db (made when absent) or postgres://user:password@host/name
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = "sqlite://./data/kohorta.db",
+        value_name = "URL"
+    )]
+    pub database_url: DatabaseUrl,
+    /// How log lines look
+    #[arg(
+        long,
+        global = true,
+        env = "KOHORTA_LOG_FORMAT",
+        default_value = "json",
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+    /// Which log lines are written: levels and targets, such as debug or info,access=off
+    #[arg(
+        long = "log-filter",
+        global = true,
+        env = "KOHORTA_LOG",
+        default_value = "info,sqlx=warn",
+        value_name = "FILTER"
+    )]
+    pub log_filter: String,
+}
+
+/// Options of the server.
+#[derive(Debug, Clone, Args)]
+pub struct ServeOptions {
+    /// The address and port to listen on
+    #[arg(
+        long,
+        env = "KOHORTA_LISTEN",
+        default_value = "127.0.0.1:8000",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub listen: SocketAddr,
+    /// The reporting time zone, an IANA name such as Europe/Berlin: fixed when the database is first used (UTC if left
+    /// out); `kohorta rebuild` changes it
+    #[arg(long, env = "KOHORTA_TIMEZONE", value_name = "ZONE", value_parser = parse_timezone)]
+    timezone: Option<Tz>,
+    /// Do not bring the database's tables up to date at start
+    #[arg(long, env = "KOHORTA_NO_MIGRATE")]
+    no_migrate: bool,
+    /// On a loopback address only requests to local host names are answered; these are answered as well
+    #[arg(
+        long,
+        env = "KOHORTA_ALLOWED_HOSTS",
+        value_name = "HOST,…",
+        value_delimiter = ','
+    )]
+    allowed_hosts: Vec<String>,
+    /// Whether the web page at / is served
+    #[arg(
+        long,
+        env = "KOHORTA_PLAYGROUND",
+        default_value = "on",
+        value_name = "on|off",
+        hide_possible_values = true
+    )]
+    playground: Switch,
+    /// Whether clients may ask for the schema (the playground's documentation needs it)
+    #[arg(
+        long,
+        env = "KOHORTA_INTROSPECTION",
+        default_value = "on",
+        value_name = "on|off",
+        hide_possible_values = true
+    )]
+    introspection: Introspection,
+    /// How far ahead of the server's clock an event's time may lie
+    #[arg(long, env = "KOHORTA_MAX_AHEAD_SECONDS", default_value_t = 3_600, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(0..=31_622_400))]
+    max_ahead_seconds: u32,
+    /// The largest request body, after inflating
+    #[arg(long, env = "KOHORTA_BODY_LIMIT_BYTES", default_value_t = 8 * 1024 * 1024, value_name = "BYTES",
+          value_parser = clap::value_parser!(u32).range(1_024..=268_435_456))]
+    body_limit_bytes: u32,
+    /// What all request bodies under way may hold together; more are answered OVERLOADED
+    #[arg(long, env = "KOHORTA_BODIES_LIMIT_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES",
+          value_parser = clap::value_parser!(u32).range(1_024..))]
+    bodies_limit_bytes: u32,
+    /// How long a request may take once it has arrived
+    #[arg(long, env = "KOHORTA_REQUEST_TIMEOUT_SECONDS", default_value_t = 30, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    request_timeout_seconds: u32,
+    /// How many connections may be open at once; more are answered OVERLOADED
+    #[arg(long, env = "KOHORTA_MAX_CONNECTIONS", default_value_t = 4_096, value_name = "CONNECTIONS",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+    /// How many events may wait to be stored; more are answered OVERLOADED
+    #[arg(long, env = "KOHORTA_QUEUE_EVENTS", default_value_t = 20_000, value_name = "EVENTS",
+          value_parser = clap::value_parser!(u32).range(2_000..=10_000_000))]
+    queue_events: u32,
+    /// How many events one transaction takes at most
+    #[arg(long, env = "KOHORTA_TRANSACTION_EVENTS", default_value_t = 2_000, value_name = "EVENTS",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    transaction_events: u32,
+    /// How long after a commit its events are folded into the sets
+    #[arg(long, env = "KOHORTA_FOLD_INTERVAL_MS", default_value_t = 1_000, value_name = "MILLISECONDS",
+          value_parser = clap::value_parser!(u32).range(1..=3_600_000))]
+    fold_interval_ms: u32,
+    /// The memory for sets of users that are kept between questions
+    #[arg(long, env = "KOHORTA_CACHE_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES")]
+    cache_bytes: u64,
+    /// Database connections for questions
+    #[arg(long, env = "KOHORTA_READ_CONNECTIONS", default_value_t = 4, value_name = "CONNECTIONS",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    read_connections: u32,
+    /// Database connections for ingest and the fold (PostgreSQL; SQLite always has one)
+    #[arg(long, env = "KOHORTA_WRITE_CONNECTIONS", default_value_t = 5, value_name = "CONNECTIONS",
+          value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    write_connections: u32,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// The address of a database. It may hold a password, so it shows itself in no message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The address itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("DatabaseUrl(…)")
+    }
+}
+
+impl From<&str> for DatabaseUrl {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// Why the program ends before it has begun.
+#[derive(Debug)]
+pub enum Refused {
+    /// Help or the version was asked for: this text goes to standard output.
+    Help(String),
+    /// A value is wrong: this line goes to standard error, and the exit code is 2.
+    Wrong(String),
+}
+
+impl Config {
+    /// Reads the command line and the environment of this process.
+    ///
+    /// # Errors
+    /// [`Refused`] with the text to show.
+    pub fn from_process() -> Result<Self, Refused> {
+        let config = Self::try_parse().map_err(|error| refused(&error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What to do.
+    pub fn into_command(self) -> (Command, CommonOptions) {
+        (
+            self.command
+                .unwrap_or_else(|| Command::Serve(Box::new(self.serve))),
+            self.common,
+        )
+    }
+
+    /// What clap cannot check without showing the value.
+    fn check(&self) -> Result<(), Refused> {
+        let url = self.common.database_url.as_str();
+        if ["sqlite:", "postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
+            return Ok(());
+        }
+        let line = "error: invalid value for '--database-url <URL>' (DATABASE_URL): \
+                    it must begin with sqlite:// or postgres://";
+        Err(Refused::Wrong(line.to_owned()))
+    }
+}
+
+fn refused(error: &clap::Error) -> Refused {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Refused::Help(error.to_string()),
+        _ => {
+            let text = error.to_string();
+            let first_paragraph = text.split("\n\n").next().unwrap_or_default();
+            Refused::Wrong(first_paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+fn parse_timezone(name: &str) -> Result<Tz, String> {
+    name.parse()
+        .map_err(|_| "not an IANA time zone, such as UTC or Europe/Berlin".to_owned())
+}
+
+impl ServeOptions {
+    /// Whether tables are brought up to date at start.
+    pub fn migrate(&self) -> bool {
+        !self.no_migrate
+    }
+
+    /// How to open the store.
+    pub fn store(&self, common: &CommonOptions) -> StoreOptions {
+        StoreOptions {
+            timezone: self.timezone,
+            cache_bytes: self.cache_bytes,
+            read_connections: self.read_connections,
+            write_connections: self.write_connections,
+            ..StoreOptions::new(common.database_url.as_str())
+        }
+    }
+
+    /// How the application behaves, listening on `address`.
+    pub fn app(&self, address: SocketAddr) -> AppOptions {
+        AppOptions {
+            max_ahead: TimeDelta::seconds(self.max_ahead_seconds.into()),
+            body_limit_bytes: self.body_limit_bytes as usize,
+            bodies_limit_bytes: self.bodies_limit_bytes.max(self.body_limit_bytes) as usize,
+            request_timeout: Duration::from_secs(self.request_timeout_seconds.into()),
+            queue_events: self.queue_events as usize,
+            transaction_events: self.transaction_events as usize,
+            fold_interval: Duration::from_millis(self.fold_interval_ms.into()),
+            introspection: self.introspection,
+            playground: self.playground == Switch::On,
+            allowed_hosts: AllowedHosts::for_address(address, &self.allowed_hosts),
+            ..AppOptions::default()
+        }
+    }
+
+    /// How connections are treated.
+    pub fn listen_options(&self) -> ListenOptions {
+        ListenOptions {
+            connections: self.max_connections as usize,
+            ..ListenOptions::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::{Command, Config, Refused, refused};
+
+    fn parse(arguments: &[&str]) -> Result<Config, Refused> {
+        let arguments = std::iter::once("kohorta").chain(arguments.iter().copied());
+        let config = Config::try_parse_from(arguments).map_err(|error| refused(&error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn line(arguments: &[&str]) -> String {
+        match parse(arguments) {
+            Err(Refused::Wrong(line)) => line,
+            other => panic!("{arguments:?} gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn the_server_is_the_default_and_takes_its_options_with_or_without_its_name() {
+        for arguments in [
+            &["--listen", "127.0.0.1:9"][..],
+            &["serve", "--listen", "127.0.0.1:9"],
+        ] {
+            let (command, _) = parse(arguments).expect("good arguments").into_command();
+            let Command::Serve(options) = command else {
+                panic!("not the server")
+            };
+            assert_eq!(options.listen.port(), 9);
+        }
+    }
+
+    #[test]
+    fn every_command_takes_a_database() {
+        for command in [
+            &["serve"][..],
+            &["verify"],
+            &["rebuild"],
+            &["migrate", "up"],
+            &["schema"],
+        ] {
+            let arguments = [command, &["--database-url", "sqlite://x.db"]].concat();
+            assert_eq!(
+                parse(&arguments)
+                    .expect("good arguments")
+                    .common
+                    .database_url
+                    .as_str(),
+                "sqlite://x.db"
+            );
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_one_line() {
+        for arguments in [
+            &["--listen", "nowhere"][..],
+            &["--timezone", "Mars/Olympus"],
+            &["--body-limit-bytes", "0"],
+            &["--playground", "maybe"],
+            &["--unknown"],
+            &["migrate", "sideways"],
+            &["rebuild", "--timezone", "x"],
+        ] {
+            let line = line(arguments);
+            assert!(line.starts_with("error: ") && !line.contains('\n'), "{line}");
+        }
+        assert!(line(&["--timezone", "Mars/Olympus"]).contains("Europe/Berlin"));
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        let url = "mysql://user:secret@host/db";
+        assert!(!line(&["--database-url", url]).contains("secret"));
+        let config = parse(&["--database-url", "postgres://user:secret@host/db"]).expect("a good address");
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,81 @@
+//! `dau`: distinct active users per day.
+
+use activity::active_users::ActiveUsersPoint as Point;
+use async_graphql::{Context, Object, SimpleObject};
+use store::ActiveUsersQuestion;
+
+use super::arguments::{bounded, day_range};
+use super::error::Result;
+use super::resources::Resources;
+use super::scalars::{Count, LocalDate, TimeZone};
+use crate::limits::MAX_WINDOW_DAYS;
+
+#[derive(Default)]
+pub(super) struct ActiveUsersQuery;
+
+#[Object]
+impl ActiveUsersQuery {
+    /// Distinct active users per day. windowDays 1 = DAU, 7 = WAU, 28 or 30 = MAU: trailing, the day itself included.
+    ///
+    /// The window reaches before `from`, so the first days are not too low. Every day of the range has a point, also
+    /// a day without events.
+    #[graphql(complexity = "50 + child_complexity")]
+    async fn dau(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The first day, in the reporting time zone.")] from: LocalDate,
+        #[graphql(desc = "The last day, included; at most ten years after `from`.")] to: LocalDate,
+        #[graphql(
+            desc = "How many days a user counts as active after an event, from 1 to 366.",
+            default = 1
+        )]
+        window_days: i32,
+    ) -> Result<ActiveUsers> {
+        let range = day_range(from, to)?;
+        let window_days = bounded("windowDays", window_days, 1, MAX_WINDOW_DAYS)?;
+        let resources = Resources::of(context)?;
+        let question = ActiveUsersQuestion {
+            from: range.from,
+            to: range.to,
+            window_days,
+        };
+        let points = resources.store.active_users(question, resources.now()).await?;
+        Ok(ActiveUsers {
+            points: points.into_iter().map(ActiveUsersPoint::from).collect(),
+            timezone: TimeZone(resources.store.timezone()),
+        })
+    }
+}
+
+/// Active users over a range of days.
+#[derive(SimpleObject)]
+pub(super) struct ActiveUsers {
+    /// One point for each day of the range, oldest first.
+    points: Vec<ActiveUsersPoint>,
+    /// The reporting time zone, in which days begin and end.
+    timezone: TimeZone,
+}
+
+/// Active users on one day.
+#[derive(SimpleObject)]
+pub(super) struct ActiveUsersPoint {
+    /// The day.
+    date: LocalDate,
+    /// Distinct users with at least one event in the window that ends on this day.
+    users: Count,
+    /// Users whose first event ever fell on this day.
+    new_users: Count,
+    /// Whether the day is over; until then its numbers rise. Late events may raise those of complete days as well.
+    complete: bool,
+}
+
+impl From<Point> for ActiveUsersPoint {
+    fn from(point: Point) -> Self {
+        Self {
+            date: LocalDate::new(point.day),
+            users: Count(point.users),
+            new_users: Count(point.new_users),
+            complete: point.complete,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Errors of resolvers: a stable code and a sentence that a client may know.
+//!
+//! [`ApiError`] has no `Display` on purpose: the GraphQL library publishes whatever can be displayed, so a
+//! stray `?` on an internal error must not compile.
+
+use async_graphql::ErrorExtensions as _;
+use store::StoreError;
+
+use crate::error_code::Code;
+use crate::logging::chain;
+
+/// What a client may know of an error.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    code: Code,
+    message: String,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, ApiError>;
+
+impl ApiError {
+    /// The argument `field` has a value that is not allowed; `fault` says what is wrong and what would be right.
+    pub(super) fn bad_input(field: &str, fault: &str) -> Self {
+        Self {
+            code: Code::BadUserInput,
+            message: format!("{field} {fault}"),
+        }
+    }
+
+    /// A defect of ours: logged here, told to the client only as such.
+    pub(super) fn defect(what: &str) -> Self {
+        tracing::error!(what, "a defect");
+        Self::internal()
+    }
+
+    fn internal() -> Self {
+        let message = "an unexpected error of the server; its log has more".to_owned();
+        Self {
+            code: Code::Internal,
+            message,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let retryable = |code, message: &str| Self {
+            code,
+            message: message.to_owned(),
+        };
+        match &error {
+            StoreError::Invalid { field, reason } => Self::bad_input(field, reason),
+            StoreError::Overloaded { .. } => retryable(
+                Code::Overloaded,
+                "too many events are waiting to be stored; try again",
+            ),
+            StoreError::Unavailable(_) | StoreError::Contended(_) => {
+                tracing::warn!(error = chain(&error), "the database is unavailable");
+                retryable(Code::Unavailable, "the database is unavailable; try again")
+            }
+            StoreError::Timeout(_) => {
+                tracing::warn!(error = chain(&error), "the database took too long");
+                retryable(Code::Timeout, "the database took too long; try again")
+            }
+            StoreError::Closed => retryable(Code::Unavailable, "the server is stopping; try again"),
+            StoreError::Mismatch(_) | StoreError::Internal(_) | StoreError::Damaged(_) => {
+                tracing::error!(error = chain(&error), "the store failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<ApiError> for async_graphql::Error {
+    fn from(error: ApiError) -> Self {
+        Self::new(error.message).extend_with(|_, extensions| extensions.set("code", error.code.as_str()))
+    }
+}

@@ -1,0 +1,297 @@
+//! `ingestEvent` and `ingestEvents`: events in.
+
+use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use store::new_event::{NewEvent, RawEvent, Violation};
+use store::{IngestOutcome, StoredEvent};
+
+use super::error::{ApiError, Result};
+use super::event::Event;
+use super::resources::Resources;
+use super::scalars::{Count, Instant, JsonObject, Uuid};
+use super::user_error::{UserError, user_errors};
+use crate::limits::MAX_BATCH_EVENTS;
+use crate::metrics::{IngestCounts, events_ingested};
+
+#[derive(Default)]
+pub(super) struct IngestMutation;
+
+#[Object]
+impl IngestMutation {
+    /// Stores one event. The answer comes after the commit: an event that is answered STORED or DUPLICATE stays.
+    #[graphql(complexity = "10 + child_complexity")]
+    async fn ingest_event(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The event.")] input: IngestEventInput,
+    ) -> Result<IngestEventPayload> {
+        let resources = Resources::of(context)?;
+        let mut judged = ingest(resources, vec![input]).await?;
+        let only = judged
+            .pop()
+            .ok_or_else(|| ApiError::defect("an event has no outcome"))?;
+        Ok(IngestEventPayload::new(only))
+    }
+
+    /// Stores up to 2,000 events. Good events are kept when others are rejected.
+    ///
+    /// Should the answer be an error, send the same events again: those with an `eventId` are stored once, however
+    /// often they are sent.
+    #[graphql(complexity = "100 + child_complexity")]
+    async fn ingest_events(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The events.")] input: IngestEventsInput,
+    ) -> Result<IngestEventsPayload> {
+        let count = input.events.len();
+        if !(1..=MAX_BATCH_EVENTS).contains(&count) {
+            let fault = format!("has {count} entries; a batch has 1 to {MAX_BATCH_EVENTS}");
+            return Err(ApiError::bad_input("input.events", &fault));
+        }
+        let judged = ingest(Resources::of(context)?, input.events).await?;
+        Ok(IngestEventsPayload::new(judged))
+    }
+}
+
+/// An event to be stored.
+#[derive(InputObject)]
+pub(super) struct IngestEventInput {
+    /// Supply it to make retries safe for ever; without it the server makes a UUIDv7.
+    event_id: Option<Uuid>,
+    /// Whose event it is: 1 to 256 bytes without control characters, compared byte for byte.
+    user_id: String,
+    /// What happened: 1 to 256 bytes without control characters. A database takes 10,000 different event types.
+    event_type: String,
+    /// Without it, the moment of arrival; a retry without it is a DUPLICATE whatever time was stored.
+    ///
+    /// From 1970 to one hour ahead of the server's clock. Digits beyond the microsecond are cut off.
+    occurred_at: Option<Instant>,
+    /// Anything else: at most 64 KiB of JSON and 16 levels deep. Without it, an empty object.
+    properties: Option<JsonObject>,
+}
+
+/// Events to be stored.
+#[derive(InputObject)]
+pub(super) struct IngestEventsInput {
+    /// 1 to 2,000 events. Their order does not matter, unless two have the same `eventId`: then the first counts.
+    events: Vec<IngestEventInput>,
+}
+
+impl From<IngestEventInput> for RawEvent {
+    fn from(input: IngestEventInput) -> Self {
+        Self {
+            event_id: input.event_id.map(Uuid::into_text),
+            user_id: input.user_id,
+            event_type: input.event_type,
+            occurred_at: input.occurred_at.map(Instant::into_text),
+            properties: input.properties.map(JsonObject::into_json),
+        }
+    }
+}
+
+/// What became of an event.
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IngestStatus {
+    /// It is stored now.
+    Stored,
+    /// It was stored earlier, with the same content; nothing changed.
+    Duplicate,
+    /// It is not stored; `userErrors` says why.
+    Rejected,
+}
+
+/// What became of one event.
+#[derive(SimpleObject)]
+pub(super) struct IngestEventPayload {
+    /// What became of it.
+    status: IngestStatus,
+    /// The event as it is stored; null if it was rejected.
+    event: Option<Event>,
+    /// Why it was rejected; empty if it was not.
+    user_errors: Vec<UserError>,
+}
+
+/// What became of the events of a batch; the three counts add up to their number.
+#[derive(SimpleObject)]
+pub(super) struct IngestEventsPayload {
+    /// Events that are stored now.
+    stored: Count,
+    /// Events that were stored earlier, or stand in this batch twice, with the same content.
+    duplicates: Count,
+    /// Events that are not stored.
+    rejected: Count,
+    /// One entry per rejected event.
+    rejections: Vec<IngestRejection>,
+}
+
+/// Why one event of a batch is not stored.
+#[derive(SimpleObject)]
+pub(super) struct IngestRejection {
+    /// Its position in the batch, counted from 0.
+    index: i32,
+    /// Its `eventId`, if it was sent with a valid one.
+    event_id: Option<Uuid>,
+    /// Why it was rejected.
+    user_errors: Vec<UserError>,
+}
+
+/// One event after the store, or the rules, have judged it.
+struct Judged {
+    /// The event's id, unless it was sent with one that is not valid.
+    event_id: Option<uuid::Uuid>,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    Stored(StoredEvent),
+    Duplicate(StoredEvent),
+    Conflict,
+    Rejected(Vec<Violation>),
+}
+
+/// An event on its way into the store, or one that broke a rule before.
+struct Entry {
+    event_id: Option<uuid::Uuid>,
+    parsed: std::result::Result<StoredEvent, Vec<Violation>>,
+}
+
+/// Stores what is valid of `inputs` in one go and judges each, in their order.
+async fn ingest(resources: &Resources, inputs: Vec<IngestEventInput>) -> Result<Vec<Judged>> {
+    let now = resources.now();
+    let mut entries = Vec::with_capacity(inputs.len());
+    let mut valid = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        entries.push(parse(input, resources, now, &mut valid));
+    }
+    let outcomes = if valid.is_empty() {
+        Vec::new()
+    } else {
+        resources.writer.submit(valid).await?
+    };
+    let mut outcomes = outcomes.into_iter();
+    let mut judged = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let verdict = match entry.parsed {
+            Err(violations) => Verdict::Rejected(violations),
+            Ok(event) => {
+                let outcome = outcomes
+                    .next()
+                    .ok_or_else(|| ApiError::defect("an event has no outcome"))?;
+                verdict(outcome?, event)
+            }
+        };
+        judged.push(Judged {
+            event_id: entry.event_id,
+            verdict,
+        });
+    }
+    count(&judged);
+    Ok(judged)
+}
+
+fn parse(
+    input: IngestEventInput,
+    resources: &Resources,
+    now: DateTime<Utc>,
+    valid: &mut Vec<NewEvent>,
+) -> Entry {
+    let raw = RawEvent::from(input);
+    let sent_id = raw
+        .event_id
+        .as_deref()
+        .and_then(|text| uuid::Uuid::try_parse(text).ok());
+    match NewEvent::parse(raw, now, resources.max_ahead) {
+        Ok(event) => {
+            let entry = Entry {
+                event_id: Some(event.event_id()),
+                parsed: Ok(StoredEvent::from(&event)),
+            };
+            valid.push(event);
+            entry
+        }
+        Err(violations) => Entry {
+            event_id: sent_id,
+            parsed: Err(violations),
+        },
+    }
+}
+
+fn verdict(outcome: IngestOutcome, event: StoredEvent) -> Verdict {
+    match outcome {
+        IngestOutcome::Stored => Verdict::Stored(event),
+        IngestOutcome::Duplicate(stored) => Verdict::Duplicate(*stored),
+        IngestOutcome::Conflict => Verdict::Conflict,
+        IngestOutcome::Refused(violation) => Verdict::Rejected(vec![violation]),
+    }
+}
+
+fn count(judged: &[Judged]) {
+    let mut counts = IngestCounts::default();
+    for one in judged {
+        match one.verdict {
+            Verdict::Stored(_) => counts.stored += 1,
+            Verdict::Duplicate(_) => counts.duplicate += 1,
+            Verdict::Conflict => counts.conflict += 1,
+            Verdict::Rejected(_) => counts.rejected += 1,
+        }
+    }
+    events_ingested(counts);
+}
+
+impl IngestEventPayload {
+    fn new(judged: Judged) -> Self {
+        let (status, event, user_errors) = match judged.verdict {
+            Verdict::Stored(event) => (IngestStatus::Stored, Some(event.into()), Vec::new()),
+            Verdict::Duplicate(event) => (IngestStatus::Duplicate, Some(event.into()), Vec::new()),
+            Verdict::Conflict => (
+                IngestStatus::Rejected,
+                None,
+                vec![UserError::conflict(&["input"])],
+            ),
+            Verdict::Rejected(violations) => {
+                (IngestStatus::Rejected, None, user_errors(violations, &["input"]))
+            }
+        };
+        Self {
+            status,
+            event,
+            user_errors,
+        }
+    }
+}
+
+impl IngestEventsPayload {
+    fn new(judged: Vec<Judged>) -> Self {
+        let (mut stored, mut duplicates) = (0, 0);
+        let mut rejections = Vec::new();
+        for (position, one) in judged.into_iter().enumerate() {
+            let place = position.to_string();
+            let path = ["input", "events", place.as_str()];
+            let user_errors = match one.verdict {
+                Verdict::Stored(_) => {
+                    stored += 1;
+                    continue;
+                }
+                Verdict::Duplicate(_) => {
+                    duplicates += 1;
+                    continue;
+                }
+                Verdict::Conflict => vec![UserError::conflict(&path)],
+                Verdict::Rejected(violations) => user_errors(violations, &path),
+            };
+            let index = i32::try_from(position).unwrap_or(i32::MAX);
+            rejections.push(IngestRejection {
+                index,
+                event_id: one.event_id.map(Uuid::new),
+                user_errors,
+            });
+        }
+        let rejected = Count(rejections.len() as u64);
+        Self {
+            stored: Count(stored),
+            duplicates: Count(duplicates),
+            rejected,
+            rejections,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The GraphQL schema: one file per question or mutation, with its types and its resolver.
+//!
+//! Resolvers have three steps: parse the arguments, call the store, convert the answer. The doc comments of types,
+//! fields and arguments are the documentation that API users read, so they are written for them.
+
+mod active_users;
+mod arguments;
+mod error;
+mod event;
+mod ingest;
+mod resources;
+mod retention;
+mod scalars;
+mod server_info;
+mod top_events;
+mod user_error;
+
+use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, SchemaBuilder};
+
+pub(crate) use resources::Resources;
+
+use crate::http::graphql::NoteExecution;
+use crate::limits::{MAX_DIRECTIVES, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
+
+/// Questions: who was active, what happened most, who came back.
+#[derive(MergedObject, Default)]
+#[graphql(name = "Query")]
+pub(crate) struct QueryRoot(
+    active_users::ActiveUsersQuery,
+    top_events::TopEventsQuery,
+    retention::RetentionQuery,
+    server_info::ServerInfoQuery,
+);
+
+/// Events in.
+#[derive(MergedObject, Default)]
+#[graphql(name = "Mutation")]
+pub(crate) struct MutationRoot(ingest::IngestMutation);
+
+/// The whole schema.
+pub(crate) type Schema = async_graphql::Schema<QueryRoot, MutationRoot, EmptySubscription>;
+
+/// Whether clients may ask for the schema itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Introspection {
+    /// Introspection is answered, and errors suggest what may have been meant.
+    On,
+    /// Neither.
+    Off,
+}
+
+/// The schema with everything its resolvers need.
+pub(crate) fn schema(resources: Resources, introspection: Introspection) -> Schema {
+    let builder = builder().data(resources).extension(NoteExecution);
+    match introspection {
+        Introspection::On => builder.finish(),
+        Introspection::Off => builder.disable_introspection().disable_suggestions().finish(),
+    }
+}
+
+/// The schema in GraphQL's schema language, as `schema.graphql` holds it.
+pub fn schema_sdl() -> String {
+    let options = SDLExportOptions::new().include_specified_by().use_space_ident();
+    let sdl = builder().finish().sdl_with_options(options);
+    // The library indents empty lines as well.
+    let lines: Vec<&str> = sdl.trim_end().lines().map(str::trim_end).collect();
+    format!("{}\n", lines.join("\n"))
+}
+
+fn builder() -> SchemaBuilder<QueryRoot, MutationRoot, EmptySubscription> {
+    Schema::build(QueryRoot::default(), MutationRoot::default(), EmptySubscription)
+        .limit_complexity(MAX_QUERY_COMPLEXITY)
+        .limit_depth(MAX_QUERY_DEPTH)
+        .limit_recursive_depth(MAX_QUERY_DEPTH + 1)
+        .limit_directives(MAX_DIRECTIVES)
+}

@@ -1,0 +1,238 @@
+//! Answers of GraphQL: data and errors as JSON, and the HTTP status that goes with them.
+//!
+//! Errors get what every error has (`code`, `requestId`, `retryable`), are bounded in number and length, and
+//! those of the GraphQL library, which have no code, get theirs here. A request that was not executed has no
+//! `data`. An answer that is nothing but "try again" is a 503, so that clients and proxies without
+//! knowledge of GraphQL do the right thing.
+
+use async_graphql::{PathSegment, Pos, Response as GraphqlResponse, ServerError, Value};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::error::shortened;
+use super::exchange::RequestId;
+use super::negotiation::MediaType;
+use crate::document::Refusal;
+use crate::error_code::Code;
+use crate::limits::{MAX_ERRORS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ErrorEntry>,
+}
+
+#[derive(Serialize)]
+struct ErrorEntry {
+    message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    locations: Vec<Pos>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    path: Vec<PathSegment>,
+    extensions: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The answer to a document that was refused before GraphQL saw it.
+pub(super) fn refused(refusal: Refusal, media_type: MediaType, id: &RequestId) -> Response {
+    let mut error = ServerError::new(refusal.message, None);
+    error.locations = refusal.locations;
+    not_executed(&[(refusal.code, error)], media_type, id)
+}
+
+/// The answer that GraphQL gave; `executed` tells errors of single fields from a request that never ran.
+pub(super) fn given(
+    response: GraphqlResponse,
+    executed: bool,
+    media_type: MediaType,
+    id: &RequestId,
+) -> Response {
+    let coded: Vec<(Code, ServerError)> = response
+        .errors
+        .into_iter()
+        .map(|mut error| match code_of(&error) {
+            Some(code) => (code, error),
+            None if executed => (Code::BadUserInput, error),
+            None => {
+                let code = classify(&mut error);
+                (code, error)
+            }
+        })
+        .collect();
+    if !executed {
+        return not_executed(&coded, media_type, id);
+    }
+    let try_again =
+        response.data == Value::Null && !coded.is_empty() && coded.iter().all(|(code, _)| code.retryable());
+    let body = Body {
+        data: Some(&response.data),
+        errors: entries(&coded, id),
+    };
+    let mut answer = write(
+        if try_again {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::OK
+        },
+        &body,
+        media_type,
+    );
+    if try_again {
+        answer
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
+}
+
+fn not_executed(errors: &[(Code, ServerError)], media_type: MediaType, id: &RequestId) -> Response {
+    let limited = errors.iter().any(|(code, _)| *code == Code::GraphqlLimitExceeded);
+    let status = match media_type {
+        MediaType::GraphqlResponse => StatusCode::BAD_REQUEST,
+        MediaType::Json if limited => StatusCode::BAD_REQUEST,
+        MediaType::Json => StatusCode::OK,
+    };
+    write(
+        status,
+        &Body {
+            data: None,
+            errors: entries(errors, id),
+        },
+        media_type,
+    )
+}
+
+fn write(status: StatusCode, body: &Body<'_>, media_type: MediaType) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (status, [(CONTENT_TYPE, media_type.content_type())], bytes).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer has no JSON form");
+            super::error::HttpError::internal().into_response()
+        }
+    }
+}
+
+fn entries(errors: &[(Code, ServerError)], id: &RequestId) -> Vec<ErrorEntry> {
+    errors
+        .iter()
+        .take(MAX_ERRORS)
+        .map(|(code, error)| entry(*code, error, id))
+        .collect()
+}
+
+fn entry(code: Code, error: &ServerError, id: &RequestId) -> ErrorEntry {
+    let mut extensions = serde_json::Map::new();
+    extensions.insert("code".to_owned(), code.as_str().into());
+    extensions.insert("requestId".to_owned(), id.as_str().into());
+    extensions.insert("retryable".to_owned(), code.retryable().into());
+    ErrorEntry {
+        message: shortened(&error.message),
+        locations: error.locations.clone(),
+        path: error.path.clone(),
+        extensions,
+    }
+}
+
+fn code_of(error: &ServerError) -> Option<Code> {
+    match error.extensions.as_ref()?.get("code")? {
+        Value::String(code) => Code::parse(code),
+        _ => None,
+    }
+}
+
+/// The code for an error of the GraphQL library's validation, which is known by its text only.
+fn classify(error: &mut ServerError) -> Code {
+    let text = error.message.as_str();
+    if text == "Query is too complex." {
+        error.message = format!(
+            "the operation costs more than {MAX_QUERY_COMPLEXITY}, the most allowed; ask for fewer fields or questions at once"
+        );
+        return Code::GraphqlLimitExceeded;
+    }
+    if text == "Query is nested too deep." || text.starts_with("The recursion depth of the query") {
+        error.message = format!("the operation nests fields deeper than {MAX_QUERY_DEPTH}, the most allowed");
+        return Code::GraphqlLimitExceeded;
+    }
+    if text.starts_with("Invalid value for argument") || text.starts_with("Failed to parse") {
+        return Code::BadUserInput;
+    }
+    Code::GraphqlValidationFailed
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{Response as GraphqlResponse, ServerError, Value, value};
+    use axum::http::StatusCode;
+    use axum::response::Response;
+
+    use super::{MediaType, RequestId, given};
+
+    fn coded(code: &str) -> ServerError {
+        let mut error = ServerError::new("message", None);
+        error.extensions.get_or_insert_default().set("code", code);
+        error
+    }
+
+    fn answer(data: Value, errors: Vec<ServerError>, executed: bool, media_type: MediaType) -> Response {
+        let mut response = GraphqlResponse::new(data);
+        response.errors = errors;
+        given(response, executed, media_type, &RequestId::made())
+    }
+
+    async fn json(response: Response) -> serde_json::Value {
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX)
+            .await
+            .expect("a body in memory");
+        serde_json::from_slice(&bytes).expect("the body is JSON")
+    }
+
+    #[test]
+    fn status_says_whether_the_request_ran() {
+        let wrong = || vec![ServerError::new("Unknown field", None)];
+        let of = |executed, media_type| answer(Value::Null, wrong(), executed, media_type).status();
+        assert_eq!(of(false, MediaType::GraphqlResponse), StatusCode::BAD_REQUEST);
+        assert_eq!(of(false, MediaType::Json), StatusCode::OK);
+        assert_eq!(of(true, MediaType::GraphqlResponse), StatusCode::OK);
+    }
+
+    #[test]
+    fn nothing_but_try_again_is_503() {
+        for code in ["UNAVAILABLE", "OVERLOADED", "TIMEOUT"] {
+            let response = answer(Value::Null, vec![coded(code)], true, MediaType::Json);
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()["retry-after"], "1");
+        }
+        let partial = answer(
+            value!({ "a": 1 }),
+            vec![coded("UNAVAILABLE")],
+            true,
+            MediaType::Json,
+        );
+        assert_eq!(partial.status(), StatusCode::OK);
+        let defect = answer(Value::Null, vec![coded("INTERNAL")], true, MediaType::Json);
+        assert_eq!(defect.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn errors_are_few_short_and_complete() {
+        let errors = (0..50)
+            .map(|_| ServerError::new("x".repeat(10_000), None))
+            .collect();
+        let body = json(answer(Value::Null, errors, false, MediaType::Json)).await;
+        let errors = body["errors"].as_array().expect("a list of errors");
+        assert_eq!(errors.len(), 10);
+        assert_eq!(
+            errors[0]["message"]
+                .as_str()
+                .map(|message| message.chars().count()),
+            Some(500)
+        );
+        assert_eq!(errors[0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
+        assert_eq!(errors[0]["extensions"]["retryable"], false);
+        assert!(errors[0]["extensions"]["requestId"].is_string());
+        assert!(body.get("data").is_none());
+    }
+}

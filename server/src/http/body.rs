@@ -1,0 +1,306 @@
+//! Request bodies: of bounded size, in bounded time, gzip at most.
+//!
+//! The size is bounded three times: by `Content-Length` before anything is read, while reading, and while inflating.
+//! All bodies together are bounded as well, so that many large requests at once cannot take the memory.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::error::HttpError;
+use crate::error_code::Code;
+use crate::limits::{BODY_PIECE_TIMEOUT, BODY_TIMEOUT};
+
+/// How request bodies are read.
+#[derive(Debug, Clone)]
+pub(super) struct BodyReader {
+    limit_bytes: usize,
+    /// What all bodies under way may hold together, in bytes.
+    budget: Arc<Semaphore>,
+    piece_timeout: Duration,
+}
+
+/// A body, still compressed if it came so, with its share of the memory for bodies.
+pub(super) struct RawBody {
+    bytes: Bytes,
+    encoding: Encoding,
+    limit_bytes: usize,
+    budget: Arc<Semaphore>,
+    shares: Vec<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Plain,
+    Gzip,
+}
+
+impl BodyReader {
+    pub(super) fn new(limit_bytes: usize, budget_bytes: usize) -> Self {
+        let budget = Arc::new(Semaphore::new(budget_bytes.min(Semaphore::MAX_PERMITS)));
+        Self {
+            limit_bytes,
+            budget,
+            piece_timeout: BODY_PIECE_TIMEOUT,
+        }
+    }
+
+    /// Reads a whole body.
+    ///
+    /// # Errors
+    /// 413 if it is too large, 415 if it is encoded in another way than gzip, 408 if the client stalls,
+    /// 503 if all bodies together are too large.
+    pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<RawBody, HttpError> {
+        let encoding = encoding_of(headers)?;
+        if declared_length(headers).is_some_and(|length| length > self.limit_bytes as u64) {
+            return Err(closing(HttpError::too_large(self.limit_bytes)));
+        }
+        let mut raw = RawBody {
+            bytes: Bytes::new(),
+            encoding,
+            limit_bytes: self.limit_bytes,
+            budget: self.budget.clone(),
+            shares: Vec::new(),
+        };
+        raw.bytes = match timeout(BODY_TIMEOUT, self.collect(body, &mut raw)).await {
+            Ok(bytes) => bytes?,
+            Err(_) => return Err(stalled()),
+        };
+        Ok(raw)
+    }
+
+    async fn collect(&self, mut body: Body, raw: &mut RawBody) -> Result<Bytes, HttpError> {
+        let mut collected = BytesMut::new();
+        loop {
+            let Ok(frame) = timeout(self.piece_timeout, body.frame()).await else {
+                return Err(stalled());
+            };
+            let frame = match frame {
+                None => return Ok(collected.freeze()),
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => return Err(closing(HttpError::bad_request("the body ended early"))),
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if collected.len() + data.len() > self.limit_bytes {
+                return Err(closing(HttpError::too_large(self.limit_bytes)));
+            }
+            raw.charge(data.len())?;
+            collected.extend_from_slice(&data);
+        }
+    }
+}
+
+impl RawBody {
+    /// Inflates the body if need be. Takes time in proportion to its size.
+    pub(super) fn into_plain(mut self) -> Result<PlainBody, HttpError> {
+        if self.encoding == Encoding::Gzip {
+            let mut plain = Vec::new();
+            // One byte more than allowed tells a body that is too large from one that just fits.
+            let most = self.limit_bytes as u64 + 1;
+            MultiGzDecoder::new(self.bytes.as_ref())
+                .take(most)
+                .read_to_end(&mut plain)
+                .map_err(|_| HttpError::bad_request("the body is not valid gzip"))?;
+            if plain.len() > self.limit_bytes {
+                return Err(HttpError::too_large(self.limit_bytes));
+            }
+            self.charge(plain.len())?;
+            self.bytes = plain.into();
+        }
+        Ok(PlainBody {
+            bytes: self.bytes,
+            _shares: self.shares,
+        })
+    }
+
+    /// Whether reading this body takes so long that it should not hold up other requests.
+    pub(super) fn is_large(&self) -> bool {
+        const LARGE_BYTES: usize = 64 * 1024;
+        self.bytes.len() > LARGE_BYTES || self.encoding == Encoding::Gzip
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), HttpError> {
+        let permits = u32::try_from(bytes).map_err(|_| HttpError::too_large(self.limit_bytes))?;
+        let share = self.budget.clone().try_acquire_many_owned(permits).map_err(|_| {
+            let message = "the server is reading as many large requests as it takes; try again";
+            closing(HttpError::unavailable(Code::Overloaded, message))
+        })?;
+        self.shares.push(share);
+        Ok(())
+    }
+}
+
+/// A body as the client meant it; holds its share of the memory for bodies as long as it lives.
+pub(super) struct PlainBody {
+    pub(super) bytes: Bytes,
+    _shares: Vec<OwnedSemaphorePermit>,
+}
+
+fn encoding_of(headers: &HeaderMap) -> Result<Encoding, HttpError> {
+    let mut values = headers.get_all(CONTENT_ENCODING).iter();
+    let Some(first) = values.next() else {
+        return Ok(Encoding::Plain);
+    };
+    let name = first.to_str().unwrap_or_default().trim().to_ascii_lowercase();
+    match name.as_str() {
+        "" | "identity" if values.next().is_none() => Ok(Encoding::Plain),
+        "gzip" | "x-gzip" if values.next().is_none() => Ok(Encoding::Gzip),
+        _ => {
+            let message = "the body's content-encoding must be gzip, or none";
+            let error = HttpError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                Code::UnsupportedMediaType,
+                message,
+            )
+            .with_header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            Err(closing(error))
+        }
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn stalled() -> HttpError {
+    let message = "the body did not arrive in time";
+    closing(HttpError::new(
+        StatusCode::REQUEST_TIMEOUT,
+        Code::Timeout,
+        message,
+    ))
+}
+
+/// Ends the connection after this answer: the rest of the body is not wanted.
+fn closing(error: HttpError) -> HttpError {
+    error.with_header(CONNECTION, HeaderValue::from_static("close"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use axum::http::{HeaderMap, HeaderValue};
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use futures_util::stream;
+
+    use super::{BodyReader, Bytes};
+
+    const LIMIT: usize = 1_000;
+
+    async fn read(headers: &[(&'static str, &'static str)], body: Body) -> Result<Bytes, u16> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        let mut reader = BodyReader::new(LIMIT, 10 * LIMIT);
+        reader.piece_timeout = Duration::from_millis(20);
+        let raw = reader
+            .read(&map, body)
+            .await
+            .map_err(|error| error.status.as_u16())?;
+        raw.into_plain()
+            .map(|body| body.bytes)
+            .map_err(|error| error.status.as_u16())
+    }
+
+    fn gzipped(length: usize) -> Body {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&vec![b' '; length]).expect("writing to memory");
+        Body::from(encoder.finish().expect("writing to memory"))
+    }
+
+    fn pieces(count: usize) -> Body {
+        let pieces = (0..count).map(|_| Ok::<_, std::io::Error>(vec![b' '; 100]));
+        Body::from_stream(stream::iter(pieces.collect::<Vec<_>>()))
+    }
+
+    #[tokio::test]
+    async fn size_is_bounded_at_the_limit() {
+        assert_eq!(
+            read(&[], Body::from(vec![b' '; LIMIT]))
+                .await
+                .map(|bytes| bytes.len()),
+            Ok(LIMIT)
+        );
+        assert_eq!(read(&[], Body::from(vec![b' '; LIMIT + 1])).await, Err(413));
+        assert_eq!(read(&[], pieces(10)).await.map(|bytes| bytes.len()), Ok(LIMIT));
+        assert_eq!(read(&[], pieces(11)).await, Err(413));
+        assert_eq!(read(&[("content-length", "1001")], Body::empty()).await, Err(413));
+        assert_eq!(
+            read(&[("content-encoding", "gzip")], gzipped(LIMIT))
+                .await
+                .map(|bytes| bytes.len()),
+            Ok(LIMIT)
+        );
+        assert_eq!(
+            read(&[("content-encoding", "gzip")], gzipped(LIMIT + 1)).await,
+            Err(413)
+        );
+        assert_eq!(
+            read(&[("content-encoding", "gzip")], gzipped(100_000_000)).await,
+            Err(413)
+        );
+    }
+
+    #[tokio::test]
+    async fn only_one_gzip_layer_is_taken() {
+        assert_eq!(
+            read(&[("content-encoding", "identity")], Body::from("{}")).await,
+            Ok("{}".into())
+        );
+        assert_eq!(
+            read(&[("content-encoding", "br")], Body::from("{}")).await,
+            Err(415)
+        );
+        assert_eq!(
+            read(&[("content-encoding", "gzip, gzip")], Body::from("{}")).await,
+            Err(415)
+        );
+        assert_eq!(
+            read(
+                &[("content-encoding", "gzip"), ("content-encoding", "gzip")],
+                Body::from("{}")
+            )
+            .await,
+            Err(415)
+        );
+        assert_eq!(
+            read(&[("content-encoding", "gzip")], Body::from("{}")).await,
+            Err(400)
+        );
+    }
+
+    #[tokio::test]
+    async fn stalled_bodies_are_given_up() {
+        let never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        assert_eq!(read(&[], never).await, Err(408));
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_are_bounded() {
+        let reader = BodyReader::new(LIMIT, 2 * LIMIT);
+        let headers = HeaderMap::new();
+        let full = || Body::from(vec![b' '; LIMIT]);
+        let first = reader.read(&headers, full()).await.expect("within the budget");
+        let _second = reader.read(&headers, full()).await.expect("within the budget");
+        let third = reader.read(&headers, full()).await;
+        assert_eq!(third.err().map(|error| error.status.as_u16()), Some(503));
+        drop(first);
+        assert!(reader.read(&headers, full()).await.is_ok());
+    }
+}

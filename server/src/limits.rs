@@ -1,0 +1,64 @@
+//! Every bound on what one request may ask for, in one place, each with its reason.
+//!
+//! What an operator may want to change is an option (see [`crate::config`]) and has its default here.
+
+use std::time::Duration;
+
+/// The longest GraphQL document, in bytes; data belongs into variables, which have the body's limit.
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
+/// The most tokens in a GraphQL document; the introspection query of GraphiQL has about 300.
+pub(crate) const MAX_DOCUMENT_TOKENS: usize = 2_000;
+/// The deepest nesting of brackets in a GraphQL document; recursive parsers overflow the stack at about 2,000.
+pub(crate) const MAX_DOCUMENT_NESTING: usize = 64;
+/// The most fragments in a GraphQL document.
+pub(crate) const MAX_FRAGMENTS: usize = 10;
+/// The most fields a document may have once its fragments are spread; spreads can double at each level.
+pub(crate) const MAX_EXPANDED_FIELDS: usize = 2_000;
+/// The most aliases in a GraphQL document: each may run a costly field once more.
+pub(crate) const MAX_ALIASES: usize = 30;
+/// The most directives in a GraphQL document.
+pub(crate) const MAX_DIRECTIVES: usize = 10;
+/// The most operations in a GraphQL document, of which one runs.
+pub(crate) const MAX_OPERATIONS: usize = 5;
+/// The deepest nesting of fields; GraphiQL's introspection query needs 15.
+pub(crate) const MAX_QUERY_DEPTH: usize = 15;
+/// The highest complexity of an operation: a field costs 1, an analytic question more (see the resolvers).
+/// GraphiQL's introspection query needs 250.
+pub(crate) const MAX_QUERY_COMPLEXITY: usize = 1_000;
+
+/// The most events in one `ingestEvents`: about one transaction.
+pub(crate) const MAX_BATCH_EVENTS: usize = 2_000;
+/// The longest range of days in one question: ten years.
+pub(crate) const MAX_RANGE_DAYS: i32 = 3_653;
+/// The longest trailing window of `dau`: a year and a day.
+pub(crate) const MAX_WINDOW_DAYS: i32 = 366;
+/// The most rows of `topEvents`.
+pub(crate) const MAX_TOP_EVENTS: i32 = 1_000;
+/// The most periods that `retention` follows a cohort.
+pub(crate) const MAX_RETENTION_PERIODS: i32 = 366;
+/// The most cells in one answer of `retention`: cohorts times periods.
+pub(crate) const MAX_RETENTION_CELLS: u64 = 50_000;
+
+/// The most errors in one answer, and the longest message: errors must not be larger than what caused them.
+pub(crate) const MAX_ERRORS: usize = 10;
+/// The longest message of an error, in characters.
+pub(crate) const MAX_MESSAGE_CHARACTERS: usize = 500;
+/// The longest request id that is taken from a client.
+pub(crate) const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// How long a client may take to send the headers of a request; also how long a connection may lie idle.
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to send the next piece of a body.
+pub(crate) const BODY_PIECE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to send a whole body.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long `/healthz` waits for the database.
+pub(crate) const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long requests under way may take to finish when the server stops.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the server folds what is left when it stops; the next start goes on where it ended.
+pub(crate) const LAST_FOLD_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many rows of the log one fold takes: enough to be worth a transaction, few enough to be short.
+pub(crate) const FOLD_ROWS: u64 = 20_000;
+/// How often the log is looked at without a commit of ours: importers and other servers write to it as well.
+pub(crate) const FOLD_IDLE: Duration = Duration::from_secs(5);

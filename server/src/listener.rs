@@ -1,0 +1,192 @@
+//! Connections: accepted by our own loop, with the time-outs and bounds that the stock one lacks.
+//!
+//! HTTP/1.1 only. A client that does not send its headers in time is cut off, and so is an idle connection; beyond a
+//! number of connections new ones are told to come back later. When told to stop, the loop accepts no more, lets
+//! requests under way finish within a deadline, and returns.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::error_code::Code;
+use crate::http::error::HttpError;
+use crate::http::exchange::RequestId;
+use crate::limits::{DRAIN_TIMEOUT, HEADER_TIMEOUT};
+
+/// How connections are treated.
+#[derive(Debug, Clone)]
+pub struct ListenOptions {
+    /// How many connections may be open at once.
+    pub connections: usize,
+    /// How long a client may take to send the headers of a request; also how long a connection may lie idle.
+    pub header_timeout: Duration,
+    /// How long requests under way may take to finish when the server stops.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            connections: 4_096,
+            header_timeout: HEADER_TIMEOUT,
+            drain_timeout: DRAIN_TIMEOUT,
+        }
+    }
+}
+
+/// Answers requests from `listener` with `router` until `stop` is cancelled, then finishes what is under way.
+pub async fn run(listener: TcpListener, router: Router, options: ListenOptions, stop: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(options.connections));
+    let connections = Connections {
+        builder: builder(&options),
+        router,
+        finish: stop.clone(),
+        cut_off: CancellationToken::new(),
+    };
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(connection) => connection,
+            Err(error) => {
+                pause_after(&error).await;
+                continue;
+            }
+        };
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            tokio::spawn(turn_away(stream));
+            continue;
+        };
+        let connections = connections.clone();
+        tasks.spawn(async move {
+            connections.serve(stream, peer).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(options.drain_timeout, tasks.wait())
+        .await
+        .is_err()
+    {
+        let seconds = options.drain_timeout.as_secs();
+        tracing::warn!(
+            seconds,
+            connections = tasks.len(),
+            "requests under way took too long and are cut off"
+        );
+        connections.cut_off.cancel();
+        tasks.wait().await;
+    }
+}
+
+fn builder(options: &ListenOptions) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout);
+    builder
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Connections {
+    builder: http1::Builder,
+    router: Router,
+    /// Cancelled when connections are to end after the request under way.
+    finish: CancellationToken,
+    /// Cancelled when they are to end at once.
+    cut_off: CancellationToken,
+}
+
+impl Connections {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        // Small answers go out at once; a stream that cannot be told so still works.
+        let _ = stream.set_nodelay(true);
+        let Self {
+            builder,
+            router,
+            finish,
+            cut_off,
+        } = self;
+        let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), peer, request));
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = finish.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    result = connection => result,
+                    () = cut_off.cancelled() => return,
+                }
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+    }
+}
+
+async fn answer(
+    router: Router,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    router.oneshot(request).await
+}
+
+/// Some errors belong to one connection that is gone already; others, such as too many open files, need time to pass.
+async fn pause_after(error: &io::Error) {
+    let of_one_connection = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    );
+    if !of_one_connection {
+        tracing::warn!(%error, "cannot accept connections; trying again");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Tells a client beyond the bound to come back later.
+async fn turn_away(mut stream: TcpStream) {
+    let error = HttpError::unavailable(Code::Overloaded, "the server has as many connections as it takes");
+    let body = error.body(&RequestId::made());
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json; charset=utf-8\r\nretry-after: 1\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let write = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body).await?;
+        stream.shutdown().await
+    };
+    // The client may be gone or not read; either way there is nothing more to do for it.
+    let _ = tokio::time::timeout(Duration::from_secs(1), write).await;
+}

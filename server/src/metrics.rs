@@ -1,0 +1,276 @@
+//! Every metric of the server, declared in this one file, and the recorder behind `/metrics`.
+//!
+//! | metric | kind | labels |
+//! |---|---|---|
+//! | `http_requests_total` | counter | `method`, `endpoint` (the matched path), `status` |
+//! | `http_request_duration_seconds` | histogram | the same |
+//! | `http_requests_in_flight` | gauge | `method`, `endpoint` |
+//! | `kohorta_events_ingested_total` | counter | `outcome`: stored, duplicate, conflict, rejected |
+//! | `kohorta_ingest_queue_events` | gauge | |
+//! | `kohorta_commit_events` | histogram | |
+//! | `kohorta_commit_duration_seconds` | histogram | |
+//! | `kohorta_fold_rows_total` | counter | |
+//! | `kohorta_fold_duration_seconds` | histogram | |
+//! | `kohorta_fold_lag_seconds` | gauge | |
+//! | `kohorta_query_duration_seconds` | histogram | `operation` |
+//!
+//! Labels come from closed sets. The recorder is one per process, so several servers in one process (tests) share it.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use axum_prometheus::metrics::{
+    self, Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, counter, gauge,
+    histogram,
+};
+use axum_prometheus::metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use axum_prometheus::{EndpointLabel, PrometheusMetricLayer, PrometheusMetricLayerBuilder};
+
+const EVENTS_INGESTED: &str = "kohorta_events_ingested_total";
+const INGEST_QUEUE_EVENTS: &str = "kohorta_ingest_queue_events";
+const COMMIT_EVENTS: &str = "kohorta_commit_events";
+const COMMIT_DURATION: &str = "kohorta_commit_duration_seconds";
+const FOLD_ROWS: &str = "kohorta_fold_rows_total";
+const FOLD_DURATION: &str = "kohorta_fold_duration_seconds";
+const FOLD_LAG: &str = "kohorta_fold_lag_seconds";
+const QUERY_DURATION: &str = "kohorta_query_duration_seconds";
+
+/// From a quarter of a millisecond to ten seconds: from a primary-key lookup to the longest time-out.
+const DURATION_BUCKETS: [f64; 15] = [
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// Transactions hold from one event to a full batch or more.
+const EVENTS_BUCKETS: [f64; 13] = [
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0,
+];
+
+/// The fields of the schema that may stand in the label `operation`.
+const OPERATIONS: [&str; 6] = [
+    "dau",
+    "topEvents",
+    "retention",
+    "serverInfo",
+    "ingestEvent",
+    "ingestEvents",
+];
+
+/// Why metrics cannot be recorded.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("metrics cannot be recorded: {0}")]
+pub struct MetricsError(String);
+
+/// What became of events that came in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct IngestCounts {
+    pub(crate) stored: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) conflict: u64,
+    pub(crate) rejected: u64,
+}
+
+/// Counts events by what became of them.
+pub(crate) fn events_ingested(counts: IngestCounts) {
+    let by_outcome = [
+        ("stored", counts.stored),
+        ("duplicate", counts.duplicate),
+        ("conflict", counts.conflict),
+        ("rejected", counts.rejected),
+    ];
+    for (outcome, count) in by_outcome {
+        if count > 0 {
+            counter!(EVENTS_INGESTED, "outcome" => outcome).increment(count);
+        }
+    }
+}
+
+/// One transaction of `events` events was committed in `elapsed`.
+pub(crate) fn committed(events: usize, elapsed: Duration) {
+    histogram!(COMMIT_EVENTS).record(events as f64);
+    histogram!(COMMIT_DURATION).record(elapsed);
+}
+
+/// `rows` rows of the activity log were folded in `elapsed`.
+pub(crate) fn folded(rows: u64, elapsed: Duration) {
+    counter!(FOLD_ROWS).increment(rows);
+    histogram!(FOLD_DURATION).record(elapsed);
+}
+
+/// An operation labelled `operation` was answered in `elapsed`.
+pub(crate) fn query_finished(operation: &'static str, elapsed: Duration) {
+    histogram!(QUERY_DURATION, "operation" => operation).record(elapsed);
+}
+
+/// The label for an operation with these fields at its top: the field's name, or what kind of mixture it is.
+pub(crate) fn operation_label(root_fields: &[String]) -> &'static str {
+    let mut named = root_fields.iter().filter(|name| name.as_str() != "__typename");
+    match (named.next(), named.next()) {
+        (None, _) => "other",
+        (Some(_), Some(_)) => "several",
+        (Some(name), None) if name.starts_with("__") => "introspection",
+        (Some(name), None) => OPERATIONS
+            .into_iter()
+            .find(|operation| operation == name)
+            .unwrap_or("other"),
+    }
+}
+
+/// The figures that are read, not counted, when metrics are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Readings {
+    pub(crate) queued_events: usize,
+    pub(crate) fold_lag: Duration,
+}
+
+/// The recorder of the process.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// The recorder of the process, installed at the first call.
+    pub(crate) fn of_process() -> Result<Self, MetricsError> {
+        static INSTALLED: OnceLock<Result<PrometheusHandle, MetricsError>> = OnceLock::new();
+        let handle = INSTALLED.get_or_init(install).clone()?;
+        Ok(Self { handle })
+    }
+
+    /// The layer that counts and times HTTP requests. It goes around all others.
+    pub(crate) fn http_layer(&self) -> PrometheusMetricLayer<'static> {
+        PrometheusMetricLayerBuilder::new()
+            .with_endpoint_label_type(EndpointLabel::MatchedPathWithFallbackFn(|_| {
+                "unmatched".to_owned()
+            }))
+            .build()
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub(crate) fn render(&self, readings: Readings) -> String {
+        gauge!(INGEST_QUEUE_EVENTS).set(readings.queued_events as f64);
+        gauge!(FOLD_LAG).set(readings.fold_lag);
+        self.handle.render()
+    }
+
+    /// Folds samples of histograms that nobody asked for yet; to be called every few seconds.
+    pub(crate) fn run_upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+fn install() -> Result<PrometheusHandle, MetricsError> {
+    let failed = |error: &dyn std::fmt::Display| MetricsError(error.to_string());
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &DURATION_BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Full(COMMIT_EVENTS.to_owned()), &EVENTS_BUCKETS)
+        })
+        .map_err(|error| failed(&error))?
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(Renaming(recorder)).map_err(|error| failed(&error))?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    metrics::describe_counter!(EVENTS_INGESTED, "Events that came in, by what became of them.");
+    metrics::describe_gauge!(INGEST_QUEUE_EVENTS, "Events that wait for a transaction.");
+    metrics::describe_histogram!(COMMIT_EVENTS, "Events in one transaction.");
+    metrics::describe_histogram!(
+        COMMIT_DURATION,
+        Unit::Seconds,
+        "Time to store one transaction of events."
+    );
+    metrics::describe_counter!(
+        FOLD_ROWS,
+        "Rows of the activity log that were folded into the sets."
+    );
+    metrics::describe_histogram!(
+        FOLD_DURATION,
+        Unit::Seconds,
+        "Time of one transaction of the fold."
+    );
+    metrics::describe_gauge!(
+        FOLD_LAG,
+        Unit::Seconds,
+        "Age of the oldest commit of this server not yet folded."
+    );
+    metrics::describe_histogram!(
+        QUERY_DURATION,
+        Unit::Seconds,
+        "Time to answer one GraphQL operation."
+    );
+    for outcome in ["stored", "duplicate", "conflict", "rejected"] {
+        counter!(EVENTS_INGESTED, "outcome" => outcome).increment(0);
+    }
+    counter!(FOLD_ROWS).increment(0);
+}
+
+/// Gives the metrics of axum-prometheus, whose names are fixed when it is compiled, the names above.
+struct Renaming(PrometheusRecorder);
+
+fn renamed(name: &str) -> Option<&'static str> {
+    match name {
+        "axum_http_requests_total" => Some("http_requests_total"),
+        "axum_http_requests_duration_seconds" => Some("http_request_duration_seconds"),
+        "axum_http_requests_pending" => Some("http_requests_in_flight"),
+        _ => None,
+    }
+}
+
+fn renamed_key(key: &Key) -> Key {
+    match renamed(key.name()) {
+        Some(name) => Key::from_parts(name, key.labels()),
+        None => key.clone(),
+    }
+}
+
+fn renamed_name(name: KeyName) -> KeyName {
+    renamed(name.as_str()).map_or(name, KeyName::from_const_str)
+}
+
+impl Recorder for Renaming {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.0.describe_counter(renamed_name(name), unit, description);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.0.describe_gauge(renamed_name(name), unit, description);
+    }
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.0.describe_histogram(renamed_name(name), unit, description);
+    }
+
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
+        self.0.register_counter(&renamed_key(key), metadata)
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        self.0.register_gauge(&renamed_key(key), metadata)
+    }
+
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
+        self.0.register_histogram(&renamed_key(key), metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::operation_label;
+
+    #[test]
+    fn labels_of_operations_come_from_a_closed_set() {
+        let label = |fields: &[&str]| {
+            operation_label(&fields.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(label(&["dau"]), "dau");
+        assert_eq!(label(&["__typename", "dau"]), "dau");
+        assert_eq!(label(&["dau", "topEvents"]), "several");
+        assert_eq!(label(&["__schema"]), "introspection");
+        assert_eq!(label(&["anythingElse"]), "other");
+        assert_eq!(label(&[]), "other");
+    }
+}
