@@ -331,7 +331,8 @@ fn add_row(frame: &mut Frame, positions: &BTreeMap<i32, usize>, row: &QueryResul
 }
 
 /// Reads a frame. Part 0: the generation. Part 1: the facets. Part 2: their rows in range, and from the earliest day on
-/// that the log touches. Part 3: the log up to the end of the range; later events change nothing in it.
+/// that the log touches; with a log, also the days after the range, whose newcomers may turn out to have come earlier.
+/// Part 3: the log up to the end of the range; later events change nothing in it.
 pub(crate) fn frame_sql(dialect: Dialect) -> String {
     let wanted = dialect.rows("wanted", NAME_COLUMNS);
     let [everybody, every_type, from, to] = [0, 1, 2, 3].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
@@ -353,7 +354,7 @@ UNION ALL
 SELECT 2, activity.facet_id, '', activity.day, activity.events, activity.users, activity.new_users, activity.version
 FROM facet
 JOIN activity ON activity.facet_id = facet.facet_id
-WHERE activity.day <= {to}
+WHERE activity.day <= CASE WHEN EXISTS (SELECT 1 FROM activity_log WHERE day <= {to}) THEN 2147483647 ELSE {to} END
   AND activity.day >= COALESCE((SELECT MIN(day) FROM activity_log WHERE day < {from}), {from})
 UNION ALL
 SELECT 3, 0, event_type, day, user_no, events, 0, 0
