@@ -15,7 +15,7 @@ use sea_orm_migration::{
 use tracing::warn;
 
 /// The key of the advisory lock that one migrating process holds on PostgreSQL ("kohorta" in ASCII).
-const MIGRATION_LOCK: i64 = 0x6b6f_686f_7274_61;
+const MIGRATION_LOCK: i64 = 0x006b_6f68_6f72_7461;
 /// How often a SQLite file that another process migrates at this moment is tried again.
 const SQLITE_ATTEMPTS: u32 = 10;
 
