@@ -28,6 +28,8 @@ use axum_prometheus::metrics_exporter_prometheus::{
 };
 use axum_prometheus::{EndpointLabel, PrometheusMetricLayer, PrometheusMetricLayerBuilder};
 
+use crate::document::RootField;
+
 const EVENTS_INGESTED: &str = "kohorta_events_ingested_total";
 const INGEST_QUEUE_EVENTS: &str = "kohorta_ingest_queue_events";
 const COMMIT_EVENTS: &str = "kohorta_commit_events";
@@ -103,15 +105,18 @@ pub(crate) fn query_finished(operation: &'static str, elapsed: Duration) {
 }
 
 /// The label for an operation with these fields at its top: the field's name, or what kind of mixture it is.
-pub(crate) fn operation_label(root_fields: &[String]) -> &'static str {
-    let mut named = root_fields.iter().filter(|name| name.as_str() != "__typename");
+pub(crate) fn operation_label(root_fields: &[RootField]) -> &'static str {
+    let mut named = root_fields
+        .iter()
+        .map(|field| field.name.as_str())
+        .filter(|name| *name != "__typename");
     match (named.next(), named.next()) {
         (None, _) => "other",
         (Some(_), Some(_)) => "several",
         (Some(name), None) if name.starts_with("__") => "introspection",
         (Some(name), None) => OPERATIONS
             .into_iter()
-            .find(|operation| operation == name)
+            .find(|operation| *operation == name)
             .unwrap_or("other"),
     }
 }
@@ -260,11 +265,16 @@ impl Recorder for Renaming {
 #[cfg(test)]
 mod tests {
     use super::operation_label;
+    use crate::document::RootField;
 
     #[test]
     fn labels_of_operations_come_from_a_closed_set() {
-        let label = |fields: &[&str]| {
-            operation_label(&fields.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+        let label = |names: &[&str]| {
+            let field = |&name: &&str| RootField {
+                name: name.to_owned(),
+                response_key: "key".to_owned(),
+            };
+            operation_label(&names.iter().map(field).collect::<Vec<_>>())
         };
         assert_eq!(label(&["dau"]), "dau");
         assert_eq!(label(&["__typename", "dau"]), "dau");

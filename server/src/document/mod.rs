@@ -39,13 +39,21 @@ impl Refusal {
     }
 }
 
+/// A field at the top of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RootField {
+    pub(crate) name: String,
+    /// Under which its value stands in the answer: the alias, if it has one.
+    pub(crate) response_key: String,
+}
+
 /// A document within all limits, and the one operation of it that is to run.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) tree: ExecutableDocument,
     pub(crate) operation_type: OperationType,
-    /// The names of the fields at the top of the operation; those behind fragments are left out.
-    pub(crate) root_fields: Vec<String>,
+    /// The fields at the top of the operation; those behind fragments are left out.
+    pub(crate) root_fields: Vec<RootField>,
 }
 
 /// Parses `query` and picks the operation `operation_name`.
@@ -69,7 +77,7 @@ pub(crate) fn parse(
         .node
         .items
         .iter()
-        .filter_map(field_name)
+        .filter_map(root_field)
         .collect();
     Ok(Document {
         tree,
@@ -78,9 +86,12 @@ pub(crate) fn parse(
     })
 }
 
-fn field_name(selection: &Positioned<Selection>) -> Option<String> {
+fn root_field(selection: &Positioned<Selection>) -> Option<RootField> {
     match &selection.node {
-        Selection::Field(field) => Some(field.node.name.node.to_string()),
+        Selection::Field(field) => Some(RootField {
+            name: field.node.name.node.to_string(),
+            response_key: field.node.response_key().node.to_string(),
+        }),
         Selection::FragmentSpread(_) | Selection::InlineFragment(_) => None,
     }
 }

@@ -5,6 +5,7 @@
 //! `data`. An answer that is nothing but "try again" is a 503, so that clients and proxies without
 //! knowledge of GraphQL do the right thing.
 
+use async_graphql::indexmap::IndexMap;
 use async_graphql::{PathSegment, Pos, Response as GraphqlResponse, ServerError, Value};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
@@ -14,7 +15,7 @@ use serde::Serialize;
 use super::error::shortened;
 use super::exchange::RequestId;
 use super::negotiation::MediaType;
-use crate::document::Refusal;
+use crate::document::{Refusal, RootField};
 use crate::error_code::Code;
 use crate::limits::{MAX_ERRORS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
 
@@ -43,49 +44,73 @@ pub(super) fn refused(refusal: Refusal, media_type: MediaType, id: &RequestId) -
     not_executed(&[(refusal.code, error)], media_type, id)
 }
 
-/// The answer that GraphQL gave; `executed` tells errors of single fields from a request that never ran.
-pub(super) fn given(
-    response: GraphqlResponse,
-    executed: bool,
-    media_type: MediaType,
-    id: &RequestId,
-) -> Response {
-    let coded: Vec<(Code, ServerError)> = response
+/// The answer to a request that did not pass validation.
+pub(super) fn rejected(response: GraphqlResponse, media_type: MediaType, id: &RequestId) -> Response {
+    let coded: Vec<_> = response
         .errors
         .into_iter()
-        .map(|mut error| match code_of(&error) {
-            Some(code) => (code, error),
-            None if executed => (Code::BadUserInput, error),
-            None => {
-                let code = classify(&mut error);
-                (code, error)
-            }
-        })
+        .map(|error| coded(error, classify))
         .collect();
-    if !executed {
-        return not_executed(&coded, media_type, id);
-    }
+    not_executed(&coded, media_type, id)
+}
+
+/// The answer to a request that was executed.
+pub(super) fn given(response: GraphqlResponse, media_type: MediaType, id: &RequestId) -> Response {
+    // Errors without a code come from reading arguments; all others are ours.
+    let bad_input = |_: &mut ServerError| Code::BadUserInput;
+    let coded: Vec<_> = response
+        .errors
+        .into_iter()
+        .map(|error| coded(error, bad_input))
+        .collect();
     let try_again =
         response.data == Value::Null && !coded.is_empty() && coded.iter().all(|(code, _)| code.retryable());
+    let status = if try_again {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
     let body = Body {
         data: Some(&response.data),
         errors: entries(&coded, id),
     };
-    let mut answer = write(
-        if try_again {
-            StatusCode::SERVICE_UNAVAILABLE
-        } else {
-            StatusCode::OK
-        },
-        &body,
-        media_type,
-    );
+    let mut answer = write(status, &body, media_type);
     if try_again {
         answer
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
+}
+
+/// `response` with its fields in the order of the request. The library gives them in the order in which they were
+/// ready, and leaves out a field that failed although its type says it is never null: then there is no data at all.
+pub(super) fn in_order(mut response: GraphqlResponse, root_fields: &[RootField]) -> GraphqlResponse {
+    let Value::Object(mut members) = std::mem::take(&mut response.data) else {
+        return response;
+    };
+    let failed = |error: &ServerError| match error.path.first() {
+        Some(PathSegment::Field(key)) => !members.contains_key(key.as_str()),
+        Some(PathSegment::Index(_)) | None => false,
+    };
+    if response.errors.iter().any(failed) {
+        return response;
+    }
+    let mut ordered = IndexMap::with_capacity(members.len());
+    for field in root_fields {
+        if let Some((key, value)) = members.swap_remove_entry(field.response_key.as_str()) {
+            ordered.insert(key, value);
+        }
+    }
+    // What stands behind fragments.
+    ordered.extend(members);
+    response.data = Value::Object(ordered);
+    response
+}
+
+fn coded(mut error: ServerError, classify: impl FnOnce(&mut ServerError) -> Code) -> (Code, ServerError) {
+    let code = code_of(&error).unwrap_or_else(|| classify(&mut error));
+    (code, error)
 }
 
 fn not_executed(errors: &[(Code, ServerError)], media_type: MediaType, id: &RequestId) -> Response {
@@ -168,9 +193,10 @@ mod tests {
     use axum::http::StatusCode;
     use axum::response::Response;
 
-    use super::{MediaType, RequestId, given};
+    use super::{MediaType, RequestId, given, in_order, rejected};
+    use crate::document::RootField;
 
-    fn coded(code: &str) -> ServerError {
+    fn failing(code: &str) -> ServerError {
         let mut error = ServerError::new("message", None);
         error.extensions.get_or_insert_default().set("code", code);
         error
@@ -179,7 +205,11 @@ mod tests {
     fn answer(data: Value, errors: Vec<ServerError>, executed: bool, media_type: MediaType) -> Response {
         let mut response = GraphqlResponse::new(data);
         response.errors = errors;
-        given(response, executed, media_type, &RequestId::made())
+        if executed {
+            given(response, media_type, &RequestId::made())
+        } else {
+            rejected(response, media_type, &RequestId::made())
+        }
     }
 
     async fn json(response: Response) -> serde_json::Value {
@@ -201,18 +231,18 @@ mod tests {
     #[test]
     fn nothing_but_try_again_is_503() {
         for code in ["UNAVAILABLE", "OVERLOADED", "TIMEOUT"] {
-            let response = answer(Value::Null, vec![coded(code)], true, MediaType::Json);
+            let response = answer(Value::Null, vec![failing(code)], true, MediaType::Json);
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()["retry-after"], "1");
         }
         let partial = answer(
             value!({ "a": 1 }),
-            vec![coded("UNAVAILABLE")],
+            vec![failing("UNAVAILABLE")],
             true,
             MediaType::Json,
         );
         assert_eq!(partial.status(), StatusCode::OK);
-        let defect = answer(Value::Null, vec![coded("INTERNAL")], true, MediaType::Json);
+        let defect = answer(Value::Null, vec![failing("INTERNAL")], true, MediaType::Json);
         assert_eq!(defect.status(), StatusCode::OK);
     }
 
@@ -234,5 +264,25 @@ mod tests {
         assert_eq!(errors[0]["extensions"]["retryable"], false);
         assert!(errors[0]["extensions"]["requestId"].is_string());
         assert!(body.get("data").is_none());
+    }
+
+    #[test]
+    fn fields_stand_in_the_order_of_the_request() {
+        let field = |key: &str| RootField {
+            name: "x".to_owned(),
+            response_key: key.to_owned(),
+        };
+        let response = GraphqlResponse::new(value!({ "c": 3, "fragment": 4, "a": 1, "b": 2 }));
+        let ordered = in_order(response, &[field("a"), field("b"), field("c")]);
+        assert_eq!(ordered.data.to_string(), "{a: 1, b: 2, c: 3, fragment: 4}");
+    }
+
+    #[test]
+    fn a_failed_field_leaves_no_data() {
+        let mut error = ServerError::new("message", None);
+        error.path = vec![async_graphql::PathSegment::Field("b".to_owned())];
+        let mut response = GraphqlResponse::new(value!({ "a": 1 }));
+        response.errors = vec![error];
+        assert_eq!(in_order(response, &[]).data, Value::Null);
     }
 }

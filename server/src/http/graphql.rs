@@ -134,9 +134,11 @@ impl Endpoint {
             let message = format!("no answer within {} seconds; try again", self.timeout.as_secs());
             return Err(HttpError::unavailable(Code::Timeout, message));
         };
+        if !executed.0.load(Ordering::Relaxed) {
+            return Ok(answer::rejected(response, media_type, id));
+        }
         Ok(answer::given(
-            response,
-            executed.0.load(Ordering::Relaxed),
+            answer::in_order(response, &document.root_fields),
             media_type,
             id,
         ))
