@@ -1,1 +1,24 @@
-//! The integration tests of Kohorta; see `tests/it`.
+//! The machinery of the integration tests, and of the two programs that anybody can run against a server.
+//!
+//! - [`database`]: an empty or migrated database of its own for each test, SQLite or PostgreSQL.
+//! - [`cluster`], [`shared_cluster`]: throw-away PostgreSQL clusters; one serves all the tests of a run.
+//! - [`events`], [`streams`]: events written as lines of text, and random ones.
+//! - [`questions`]: the questions to a store in one line each.
+//! - [`oracle`]: what every number should be, by the dumbest recount that follows `docs/analytics.md`.
+//! - [`http`], [`kohorta`]: a client, and the real program started as a process.
+//! - [`chaos`]: the run that kills a server under load and counts what is left.
+//!
+//! Nothing here is part of the product. What is missing on the machine is an error that says how to get it, never
+//! a test that is skipped.
+
+pub mod chaos;
+pub mod cluster;
+pub mod database;
+pub mod events;
+pub mod http;
+pub mod kohorta;
+pub mod oracle;
+pub mod programs;
+pub mod questions;
+pub mod shared_cluster;
+pub mod streams;

@@ -1,1 +1,39 @@
-//! Integration tests.
+//! The integration tests of Kohorta: one binary, one module per subject.
+//!
+//! Tests of the store run on both databases, each in one of its own: [`on_both_databases`] makes `sqlite::name` and
+//! `postgres::name` of a function.
+
+/// Makes two tests of each named function of the calling module, which takes an empty migrated `TestDatabase`.
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {
+        on_both_databases!(@backend sqlite Sqlite $($test)+);
+        on_both_databases!(@backend postgres Postgres $($test)+);
+    };
+    (@backend $module:ident $backend:ident $($test:ident)+) => {
+        mod $module {
+            use tests::database::{Backend, TestDatabase};
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test(TestDatabase::migrated(Backend::$backend).await).await;
+                }
+            )+
+        }
+    };
+}
+
+mod active_users;
+mod checks;
+mod concurrency;
+mod fold;
+mod house;
+mod ingest;
+mod machinery;
+mod migrations;
+mod retention;
+mod streams;
+mod timezone;
+mod top_events;
+mod verify;
+mod writer;

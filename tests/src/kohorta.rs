@@ -1,0 +1,150 @@
+//! The real program as a process of its own: started, listened to, stopped or killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::http::Client;
+use crate::programs::{built_from_present_sources, signal};
+
+/// How to start the program.
+#[derive(Debug, Clone, Default)]
+pub struct KohortaOptions {
+    /// Another build than the one beside the running program.
+    pub program: Option<PathBuf>,
+    /// The folder that it runs in; ours without.
+    pub directory: Option<PathBuf>,
+    /// Arguments; `--listen` with a free port is added when serving.
+    pub arguments: Vec<String>,
+}
+
+/// A running server. It is killed when this value is dropped.
+#[derive(Debug)]
+pub struct Kohorta {
+    process: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Kohorta {
+    /// Starts a server on a free port and returns once it listens.
+    ///
+    /// # Errors
+    /// What the program said, if it ended instead.
+    pub fn serve(options: &KohortaOptions) -> Result<Self, String> {
+        let mut command = command(options)?;
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut process = command
+            .spawn()
+            .map_err(|error| format!("cannot run setpriv (util-linux): {error}"))?;
+        let Some(errors) = process.stderr.take() else {
+            return Err("no log of kohorta".to_owned());
+        };
+        let mut lines = BufReader::new(errors).lines().map_while(Result::ok);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        for line in lines.by_ref() {
+            let address = listening_address(&line);
+            push(&log, line);
+            if let Some(address) = address {
+                let rest = Arc::clone(&log);
+                std::thread::spawn(move || lines.for_each(|line| push(&rest, line)));
+                return Ok(Self {
+                    process,
+                    address,
+                    log,
+                });
+            }
+        }
+        let status = process.wait().map_err(|error| error.to_string())?;
+        let said = log.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+        Err(format!("kohorta ended before it listened ({status}): {said}"))
+    }
+
+    /// A client of this server.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has written to its log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// SIGKILL: the process has no say in it. Returns once it is gone.
+    pub fn kill(&mut self) {
+        signal(self.process.id(), "KILL");
+        let _ = self.process.wait();
+    }
+
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Errors
+    /// A sentence, if the operating system does not say how it ended.
+    pub fn terminate(&mut self) -> Result<ExitStatus, String> {
+        signal(self.process.id(), "TERM");
+        self.process.wait().map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Kohorta {
+    fn drop(&mut self) {
+        if self.process.try_wait().ok().flatten().is_none() {
+            self.kill();
+        }
+    }
+}
+
+/// Runs the program to its end, for the subcommands that end.
+///
+/// # Errors
+/// A sentence, if it is not built or cannot be run.
+pub fn run(options: &KohortaOptions) -> Result<Output, String> {
+    command(options)?
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run kohorta: {error}"))
+}
+
+/// The program with its arguments, without this process's settings, ending with the thread that starts it.
+fn command(options: &KohortaOptions) -> Result<Command, String> {
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => built_from_present_sources("kohorta")?,
+    };
+    let mut command = Command::new("setpriv");
+    command
+        .arg("--pdeathsig=KILL")
+        .arg(program)
+        .args(&options.arguments);
+    for (name, _) in std::env::vars_os() {
+        if name == "DATABASE_URL" || name.to_string_lossy().starts_with("KOHORTA_") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(options.directory.as_deref().unwrap_or(Path::new(".")));
+    Ok(command)
+}
+
+fn listening_address(line: &str) -> Option<SocketAddr> {
+    if !line.contains("listening") {
+        return None;
+    }
+    let (_, port) = line.split_once("127.0.0.1:")?;
+    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+    Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
+}
+
+fn push(log: &Mutex<Vec<String>>, line: String) {
+    log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+}
