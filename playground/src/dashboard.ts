@@ -16,8 +16,7 @@ import { fill, h } from './ui/dom';
 import { Header, openKeyDialog } from './ui/header';
 import { awayNotice, elsewhereNotice, firstRun } from './ui/notice';
 import { onThemeChange } from './ui/theme';
-import { Toolbar } from './ui/toolbar';
-import { linkTo } from './ui/toolbar';
+import { linkTo, Toolbar } from './ui/toolbar';
 import { parseView, rangeOf, type View } from './view';
 
 /** How often a fresh picture is asked for while the page is visible and its range contains today. */
@@ -36,7 +35,8 @@ export class Dashboard implements Page {
   private running = new AbortController();
   private timer: number | undefined;
   private isAway = false;
-  private readonly header = new Header(() => this.askForKey(null));
+  private isEmpty = false;
+  private readonly header = new Header('dashboard', () => this.askForKey(null));
   private readonly notices = h('div', { class: 'notices' });
   private readonly toolbar = new Toolbar(this);
   private readonly headline = new HeadlineRow(this);
@@ -67,6 +67,7 @@ export class Dashboard implements Page {
   change(patch: Partial<View>): void {
     this.view = { ...this.view, ...patch };
     history.pushState(null, '', linkTo(this.view));
+    if (this.info !== null) this.prepare(this.situation(this.info, this.running.signal));
     void this.refresh();
   }
 
@@ -91,22 +92,34 @@ export class Dashboard implements Page {
   }
 
   private async load(signal: AbortSignal): Promise<number> {
-    const { serverInfo } = await ask(ServerInfo, {}, signal);
-    this.info = serverInfo;
-    const situation = this.situation(serverInfo, signal);
-    this.header.showZone(serverInfo.timezone, utcOffset(serverInfo.timezone, new Date()), serverInfo.database, serverInfo.version);
+    this.info ??= (await ask(ServerInfo, {}, signal)).serverInfo;
+    const { timezone, database, version } = this.info;
+    this.header.showZone(timezone, utcOffset(timezone, new Date()), database, version);
+    const situation = this.situation(this.info, signal);
+    if (this.isEmpty && (await this.explainEmptiness(situation, signal))) return this.fresh('Waiting for events', FIRST_RUN_MS);
+    this.prepare(situation);
+    const events = await this.loadAll(situation);
+    this.isEmpty = events === 0 && (await this.explainEmptiness(situation, signal));
+    if (events !== 0) fill(this.notices, []);
+    this.setWelcome(this.isEmpty);
+    if (this.isEmpty) return this.fresh('Waiting for events', FIRST_RUN_MS);
+    return this.fresh(`Updated ${this.format.time(new Date())}`, REFRESH_MS);
+  }
+
+  private fresh(text: string, next: number): number {
+    if (this.isAway) fill(this.notices, []);
+    this.isAway = false;
+    this.header.show('live', text);
+    return next;
+  }
+
+  /** Brings all switches in line with the view and marks the cards as busy. */
+  private prepare(situation: Situation): void {
     this.toolbar.draw(situation);
     for (const card of this.cards) {
       card.prepare(situation);
       card.frame.loading();
     }
-    const events = await this.loadAll(situation);
-    const isEmpty = events === 0 && (await this.explainEmptiness(situation, signal));
-    if (events !== 0) fill(this.notices, []);
-    this.setWelcome(isEmpty);
-    this.isAway = false;
-    this.header.show('live', isEmpty ? 'Waiting for events' : `Updated ${this.format.time(new Date())}`);
-    return isEmpty ? FIRST_RUN_MS : REFRESH_MS;
   }
 
   /** Loads headline and cards side by side. What one card is refused stays in that card. */
@@ -173,6 +186,7 @@ export class Dashboard implements Page {
     };
     if (!this.isAway) fill(this.notices, [awayNotice(words[failure.kind])]);
     this.isAway = true;
+    this.info = null;
     this.header.show('away', 'Server away');
     return AWAY_MS;
   }

@@ -1,5 +1,6 @@
 // Entry of the dashboard page.
 
+import './base.css';
 import './styles.css';
 import { Dashboard } from './dashboard';
 import { mountAnnouncer } from './ui/announce';

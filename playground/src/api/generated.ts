@@ -5,22 +5,35 @@ import type { TypedDocument } from './client';
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
-export type TopEventsRank =
-  | 'EVENTS'
-  | 'USERS';
-
-export type Period =
-  | 'DAY'
-  | 'WEEK'
-  | 'MONTH';
-
+/** When a user enters a cohort. */
 export type CohortEntry =
+  /** Once, with the first start event in all stored history; so no user is new twice. */
   | 'FIRST_EVER'
+  /** In each period, with the first start event of that period; so a user may be in several cohorts. */
   | 'RECURRING';
 
+/** A unit of time. */
+export type Period =
+  /** A calendar day in the reporting time zone. */
+  | 'DAY'
+  /** Seven days from a Monday on. */
+  | 'WEEK'
+  /** A calendar month. */
+  | 'MONTH';
+
+/** Which returns count for a cell. */
 export type ReturnCriterion =
+  /** A return in the cell's period. */
   | 'ON'
+  /** A return in the cell's period or any later one. */
   | 'ON_OR_AFTER';
+
+/** What event types are ranked by; ties are in the order of their names. */
+export type TopEventsRank =
+  /** How many events there were. */
+  | 'EVENTS'
+  /** How many distinct users had one. */
+  | 'USERS';
 
 export type ActiveUsersQueryVariables = Exact<{
   from: string;

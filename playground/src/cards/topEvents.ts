@@ -63,13 +63,13 @@ export class TopEventsCard implements DashboardCard {
     const numbers = `${format.count(row.events)} events by ${format.count(row.users)} users, ${format.exactRate(row.share)} of all`;
     const button = h(
       'button',
-      { type: 'button', 'aria-pressed': picked ? 'true' : 'false', 'data-event': row.eventType, 'data-tip': `${row.eventType}\n${numbers}`, 'aria-label': `${row.eventType}: ${numbers}` },
+      { type: 'button', 'aria-pressed': picked ? 'true' : 'false', 'data-event': row.eventType, 'data-tip': `${row.eventType}\n${numbers}` },
       [
         h('span', { class: 'bar-name' }, row.eventType),
         this.change(row),
-        h('span', { class: 'bar-value', 'data-field': 'events' }, format.compact(row.events)),
+        h('span', { class: 'bar-value', 'data-field': 'events' }, [format.compact(row.events), hidden(' events')]),
         h('span', { class: 'bar-users', 'data-field': 'users' }, `${format.compact(row.users)} users`),
-        h('span', { class: 'bar-share' }, format.rate(row.share)),
+        h('span', { class: 'bar-share' }, [format.rate(row.share), hidden(' of all events')]),
         h('span', { class: 'bar-track' }, [bar]),
       ],
       { click: () => this.page.change(withEventPicked(view, row.eventType)) },
@@ -82,4 +82,8 @@ export class TopEventsCard implements DashboardCard {
     const direction = change > 0.0005 ? 'up' : change < -0.0005 ? 'down' : 'flat';
     return h('span', { class: `change ${direction}` }, this.page.format.change(change));
   }
+}
+
+function hidden(text: string): HTMLElement {
+  return h('span', { class: 'visually-hidden' }, text);
 }

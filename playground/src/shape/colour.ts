@@ -37,7 +37,7 @@ export function cellColours(at: number, theme: Theme): CellColours {
   const [low, middle, high] = STOPS[theme];
   const stop = at < 0.5 ? between(low, middle, at * 2) : between(middle, high, at * 2 - 1);
   const rgb = toRgb(stop);
-  const ink = (['#101418', '#ffffff'] as const).map((text) => ({ text, contrast: contrast(hexToRgb(text), rgb) }));
+  const ink = (['#000000', '#ffffff'] as const).map((text) => ({ text, contrast: contrast(hexToRgb(text), rgb) }));
   const best = ink.reduce((a, b) => (a.contrast >= b.contrast ? a : b));
   return { background: rgbToHex(rgb), text: best.text };
 }

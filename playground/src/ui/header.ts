@@ -11,19 +11,19 @@ const THEME_ICON = { auto: ICONS.auto, light: ICONS.sun, dark: ICONS.moon } as c
 const THEME_WORDS: Readonly<Record<ThemeChoice, string>> = { auto: 'as the system', light: 'light', dark: 'dark' };
 
 export class Header {
-  private readonly freshness = h('span', { class: 'freshness loading' });
+  private readonly freshness = h('span', { class: 'freshness loading', hidden: true });
   private readonly zone = h('span', { class: 'zone' });
   private readonly themeButton = h('button', { type: 'button', class: 'quiet' }, [], { click: () => this.nextTheme() });
   private readonly keyButton: HTMLButtonElement;
   readonly element: HTMLElement;
 
-  constructor(openKeyDialog: () => void) {
+  constructor(page: 'dashboard' | 'graphiql', openKeyDialog: () => void) {
     this.keyButton = h('button', { type: 'button', class: 'quiet', title: 'API key', 'aria-label': 'API key', hidden: apiKey() === null }, [icon(ICONS.key)], { click: openKeyDialog });
     this.element = h('header', { class: 'top' }, [
       h('a', { class: 'brand', href: './', 'aria-label': 'Kohorta dashboard' }, [brandMark(), h('span', {}, 'Kohorta')]),
       h('nav', { 'aria-label': 'Pages' }, [
-        h('a', { href: './', 'aria-current': 'page' }, 'Dashboard'),
-        h('a', { href: 'graphiql' }, 'GraphiQL'),
+        h('a', { href: './', 'aria-current': page === 'dashboard' ? 'page' : null }, 'Dashboard'),
+        h('a', { href: 'graphiql', 'aria-current': page === 'graphiql' ? 'page' : null }, 'GraphiQL'),
       ]),
       h('div', { class: 'top-end' }, [this.freshness, this.zone, this.keyButton, this.themeButton]),
     ]);
@@ -31,6 +31,7 @@ export class Header {
   }
 
   show(freshness: Freshness, text: string): void {
+    this.freshness.hidden = false;
     this.freshness.className = `freshness ${freshness}`;
     this.freshness.textContent = text;
   }

@@ -32,8 +32,10 @@ export function applyTheme(): void {
   else document.documentElement.dataset['theme'] = choice;
 }
 
-export function onThemeChange(listener: () => void): void {
+/** Calls `listener` whenever the colours change; returns how to stop that. */
+export function onThemeChange(listener: () => void): () => void {
   listeners.add(listener);
+  return () => listeners.delete(listener);
 }
 
 system.addEventListener('change', () => {

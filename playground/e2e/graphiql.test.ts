@@ -1,0 +1,59 @@
+// GraphiQL on its own page: the examples tell their story, and links carry a query.
+
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expectAccessible, launchBrowser, visit } from './browser';
+import { Server } from './server';
+
+let server: Server;
+let browser: Browser;
+
+beforeAll(async () => {
+  server = await Server.start();
+  browser = await launchBrowser();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+async function run(page: Page, tab: string): Promise<string> {
+  await page.getByRole('tab', { name: tab }).click();
+  const answered = page.waitForResponse((response) => response.url().endsWith('/graphql') && (response.request().postData() ?? '').includes(tab));
+  await page.getByRole('button', { name: /Execute query/ }).click();
+  return (await answered).text();
+}
+
+test('the first visit tells the story: stored, duplicate, counted', async () => {
+  const { page, faults, foreign, close } = await visit(browser, `${server.url}/graphiql`);
+  await page.waitForSelector('.graphiql-query-editor .view-line');
+  const tabs = (await page.getByRole('tab').allTextContents()).map((name) => name.replace(/kb icon$/, ''));
+  expect(tabs.slice(0, 5)).toEqual(['SendAnEvent', 'SendItAgain', 'WhoWasActive', 'WhatHappenedMost', 'WhoCameBack']);
+  expect(await run(page, 'SendAnEvent')).toContain('STORED');
+  expect(await run(page, 'SendItAgain')).toContain('DUPLICATE');
+  const active = JSON.parse(await run(page, 'WhoWasActive')) as { data: { dau: { points: { users: number }[] } } };
+  expect(active.data.dau.points.reduce((sum, point) => sum + point.users, 0)).toBe(1);
+  expect(await run(page, 'WhatHappenedMost')).toContain('signup');
+  expect(await run(page, 'WhoCameBack')).toContain('cohorts');
+  await expectAccessible(page, ['.graphiql-container']);
+  expect([faults, foreign]).toEqual([[], []]);
+  await close();
+});
+
+test('the documentation explorer knows the schema', async () => {
+  const { page, close } = await visit(browser, `${server.url}/graphiql`);
+  await page.getByRole('button', { name: /Documentation Explorer/ }).click();
+  await page.waitForSelector('.graphiql-doc-explorer-content a');
+  expect(await page.locator('.graphiql-doc-explorer-content').textContent()).toContain('Query');
+  await close();
+});
+
+test('a link opens with its query and variables', async () => {
+  const link = new URLSearchParams({ query: 'query Linked($limit: Int!) { topEvents(from: "2026-01-01", to: "2026-01-02", limit: $limit) { totalEvents } }', variables: '{ "limit": 3 }' });
+  const { page, faults, close } = await visit(browser, `${server.url}/graphiql?${link}`);
+  await page.waitForSelector('.graphiql-query-editor .view-line');
+  expect(await run(page, 'Linked')).toContain('totalEvents');
+  expect(faults).toEqual([]);
+  await close();
+});
