@@ -20,7 +20,7 @@ use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, SchemaBui
 pub(crate) use resources::Resources;
 
 use crate::http::graphql::NoteExecution;
-use crate::limits::{MAX_DIRECTIVES, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
+use crate::limits::{MAX_DIRECTIVES, MAX_FRAGMENTS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
 
 /// Questions: who was active, what happened most, who came back.
 #[derive(MergedObject, Default)]
@@ -71,6 +71,7 @@ fn builder() -> SchemaBuilder<QueryRoot, MutationRoot, EmptySubscription> {
     Schema::build(QueryRoot::default(), MutationRoot::default(), EmptySubscription)
         .limit_complexity(MAX_QUERY_COMPLEXITY)
         .limit_depth(MAX_QUERY_DEPTH)
-        .limit_recursive_depth(MAX_QUERY_DEPTH + 1)
+        // The library counts spreads as levels too: GraphiQL's introspection query has 15 fields and 3 spreads.
+        .limit_recursive_depth(MAX_QUERY_DEPTH + MAX_FRAGMENTS)
         .limit_directives(MAX_DIRECTIVES)
 }
