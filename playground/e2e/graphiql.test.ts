@@ -5,6 +5,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { expectAccessible, launchBrowser, visit } from './browser';
 import { Server } from './server';
 
+const EDITOR_DELAY_MS = 700;
+
 let server: Server;
 let browser: Browser;
 
@@ -18,8 +20,11 @@ afterAll(async () => {
   await server?.stop();
 });
 
+/** Runs a tab. GraphiQL reads the operation's name from the editor a moment after the tab has changed. */
 async function run(page: Page, tab: string): Promise<string> {
   await page.getByRole('tab', { name: tab }).click();
+  await page.waitForFunction((name) => document.querySelector('.graphiql-query-editor')?.textContent?.replaceAll(/\s/g, '').includes(name), tab);
+  await page.waitForTimeout(EDITOR_DELAY_MS);
   const answered = page.waitForResponse((response) => response.url().endsWith('/graphql') && (response.request().postData() ?? '').includes(tab));
   await page.getByRole('button', { name: /Execute query/ }).click();
   return (await answered).text();
