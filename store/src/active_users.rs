@@ -10,11 +10,12 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     Store, StoreError,
+    answers::Basis,
     frame::{Frame, FrameRequest, Need, no_days},
 };
 
 /// Active users of each day from `from` to `to`, both included, in trailing windows of `window_days` days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ActiveUsersQuestion {
     /// The first day.
     pub from: Day,
@@ -38,15 +39,23 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<ActiveUsersPoint>, StoreError> {
         let store = self.clone();
-        self.spawn(async move { store.active_users_here(question, now).await })
-            .await
+        self.spawn(async move {
+            let computing = store.active_users_here(question, now);
+            store
+                .inner
+                .answers
+                .active_users
+                .answer(&store, &question, now, computing)
+                .await
+        })
+        .await
     }
 
     async fn active_users_here(
         &self,
         question: ActiveUsersQuestion,
         now: DateTime<Utc>,
-    ) -> Result<Vec<ActiveUsersPoint>, StoreError> {
+    ) -> Result<(Option<Basis>, Vec<ActiveUsersPoint>), StoreError> {
         let range = DayRange {
             from: question.from,
             to: question.to,
@@ -87,12 +96,7 @@ impl Store {
                 .collect();
             window_users(range, question.window_days, &active)
         });
-        Ok(active_users(
-            range,
-            &view.counts(position),
-            windows.as_deref(),
-            calendar,
-            now,
-        ))
+        let points = active_users(range, &view.counts(position), windows.as_deref(), calendar, now);
+        Ok((Basis::of(&view.frame), points))
     }
 }

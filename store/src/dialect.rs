@@ -97,6 +97,14 @@ impl Dialect {
         }
     }
 
+    /// The aggregate that puts the values of an integer column into one text, with commas between them.
+    pub(crate) fn joined_text(self, column: &str) -> String {
+        match self {
+            Self::Postgres => format!("STRING_AGG({column}::text, ',')"),
+            Self::Sqlite => format!("GROUP_CONCAT({column}, ',')"),
+        }
+    }
+
     /// A statement whose first parameters are a list of rows; `single` follow.
     pub(crate) fn list_statement(self, sql: &str, columns: Vec<Column>, single: Vec<Value>) -> Statement {
         let mut values = match self {

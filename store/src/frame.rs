@@ -11,6 +11,7 @@ use activity::{
     active_users::DayCounts,
     calendar::{Day, DayRange},
     fold::{DayActivity, FacetActivity, FacetDelta, fold},
+    set::UserSet,
 };
 use sea_orm::{ConnectionTrait, QueryResult};
 
@@ -19,9 +20,9 @@ use crate::{
     database::begin_snapshot,
     dialect::{Column, Dialect},
     error::StoreError,
-    fold::{add_to_delta, ordinal},
     ingest_sql::NAME_COLUMNS,
     sets::{LoadedSets, WantedSets},
+    settings,
 };
 
 /// How often a question starts over because the reporting time zone changed under it.
@@ -78,11 +79,18 @@ impl FacetFrame {
 /// Everything a question is about, at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
-    generation: i64,
+    pub(crate) generation: i64,
+    /// The number of the last fold.
+    pub(crate) fold: i64,
     pub(crate) facets: Vec<FacetFrame>,
 }
 
 impl Frame {
+    /// Whether the log holds nothing that the question is about.
+    pub(crate) fn is_folded(&self) -> bool {
+        self.facets.iter().all(|facet| facet.unfolded.is_empty())
+    }
+
     /// The position of an event type's facet, or of everybody's.
     pub(crate) fn position(&self, name: Option<&str>) -> Option<usize> {
         self.facets.iter().position(|facet| facet.name.as_deref() == name)
@@ -265,6 +273,7 @@ impl Store {
 fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, StoreError> {
     let mut frame = Frame {
         generation: 0,
+        fold: 0,
         facets: Vec::new(),
     };
     let mut positions: BTreeMap<i32, usize> = BTreeMap::new();
@@ -273,7 +282,14 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
     let mut log = Vec::new();
     for row in rows {
         match row.try_get_by_index::<i32>(0)? {
-            0 => frame.generation = row.try_get_by_index::<String>(2)?.parse().unwrap_or(0),
+            0 => {
+                let value = row.try_get_by_index::<String>(8)?.parse();
+                let value = value.map_err(|_| StoreError::internal("a setting is not a number"))?;
+                match row.try_get_by_index::<String>(2)?.as_str() {
+                    settings::FOLD => frame.fold = value,
+                    _ => frame.generation = value,
+                }
+            }
             1 => {
                 let facet: i32 = row.try_get_by_index(1)?;
                 let name =
@@ -283,11 +299,10 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
                     Some(name) => by_name.insert(name.clone(), frame.facets.len()),
                     None => everybody.replace(frame.facets.len()),
                 };
-                let seen_version = row.try_get_by_index(7)?;
                 frame.facets.push(FacetFrame {
                     name,
                     facet,
-                    seen_version,
+                    seen_version: row.try_get_by_index(7)?,
                     rows: BTreeMap::new(),
                     delta: FacetDelta::new(),
                     unfolded: BTreeSet::new(),
@@ -297,19 +312,29 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
             _ => log.push(row),
         }
     }
+    let everybody = everybody.filter(|_| request.everybody);
     for row in log {
         let day = Day::new(row.try_get_by_index(3)?);
-        let user = ordinal(row.try_get_by_index(4)?)?;
-        let events = row.try_get_by_index::<i64>(5)?.unsigned_abs();
+        let events = row.try_get_by_index::<i64>(4)?.unsigned_abs();
+        let users = users_of(&row.try_get_by_index::<String>(8)?)?;
         let of_type = by_name.get(&row.try_get_by_index::<String>(2)?).copied();
-        let of_everybody = everybody.filter(|_| request.everybody);
-        for position in of_type.into_iter().chain(of_everybody) {
+        for position in of_type.into_iter().chain(everybody) {
             let facet = &mut frame.facets[position];
-            add_to_delta(&mut facet.delta, day, user, events);
+            let new = facet.delta.entry(day).or_default();
+            new.events += events;
+            new.users.add(&users);
             facet.unfolded.insert(day);
         }
     }
     Ok(frame)
+}
+
+/// The users of a list of ordinals with commas between them.
+fn users_of(list: &str) -> Result<UserSet, StoreError> {
+    let numbers: Result<Vec<u32>, _> = list.split(',').map(str::parse).collect();
+    numbers
+        .map(|numbers| numbers.into_iter().collect())
+        .map_err(|_| StoreError::internal("a user's ordinal is not below 2^32"))
 }
 
 fn add_row(frame: &mut Frame, positions: &BTreeMap<i32, usize>, row: &QueryResult) -> Result<(), StoreError> {
@@ -332,10 +357,13 @@ fn add_row(frame: &mut Frame, positions: &BTreeMap<i32, usize>, row: &QueryResul
 
 /// Reads a frame. Part 0: the generation. Part 1: the facets. Part 2: their rows in range, and from the earliest day on
 /// that the log touches; with a log, also the days after the range, whose newcomers may turn out to have come earlier.
-/// Part 3: the log up to the end of the range; later events change nothing in it.
+/// Part 3: the log up to the end of the range (later events change nothing in it), for each day and, where types are asked
+/// for, event type the number of events and the users.
 pub(crate) fn frame_sql(dialect: Dialect) -> String {
     let wanted = dialect.rows("wanted", NAME_COLUMNS);
-    let [everybody, every_type, from, to] = [0, 1, 2, 3].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
+    let [everybody, every_type, from, to, by_type] =
+        [0, 1, 2, 3, 4].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
+    let users = dialect.joined_text("user_no");
     format!(
         "-- store: frame
 WITH facet AS (
@@ -344,23 +372,27 @@ WITH facet AS (
   WHERE (kind = 'all' AND {everybody} = 1)
     OR (kind = 'event_type' AND ({every_type} = 1 OR name IN (SELECT wanted.name FROM {wanted})))
 )
-SELECT 0 AS part, 0 AS facet_id, value AS name, 0 AS day, 0 AS a, 0 AS b, 0 AS c, 0 AS version
+SELECT 0 AS part, 0 AS facet_id, key AS name, 0 AS day, 0 AS a, 0 AS b, 0 AS c, 0 AS version, value AS users
 FROM settings
-WHERE key = 'generation'
+WHERE key IN ('fold', 'generation')
 UNION ALL
-SELECT 1, facet_id, name, 0, CASE WHEN kind = 'all' THEN 1 ELSE 0 END, 0, 0, version
+SELECT 1, facet_id, name, 0, CASE WHEN kind = 'all' THEN 1 ELSE 0 END, 0, 0, version, ''
 FROM facet
 UNION ALL
-SELECT 2, activity.facet_id, '', activity.day, activity.events, activity.users, activity.new_users, activity.version
+SELECT 2, activity.facet_id, '', activity.day, activity.events, activity.users, activity.new_users, activity.version, ''
 FROM facet
 JOIN activity ON activity.facet_id = facet.facet_id
 WHERE activity.day <= CASE WHEN EXISTS (SELECT 1 FROM activity_log WHERE day <= {to}) THEN 2147483647 ELSE {to} END
   AND activity.day >= COALESCE((SELECT MIN(day) FROM activity_log WHERE day < {from}), {from})
 UNION ALL
-SELECT 3, 0, event_type, day, user_no, events, 0, 0
-FROM activity_log
-WHERE day <= {to}
-  AND ({everybody} = 1 OR {every_type} = 1 OR event_type IN (SELECT wanted.name FROM {wanted}))"
+SELECT 3, 0, name, day, CAST(SUM(events) AS bigint), 0, 0, 0, {users}
+FROM (
+  SELECT CASE WHEN {by_type} = 1 THEN event_type ELSE '' END AS name, day, user_no, events
+  FROM activity_log
+  WHERE day <= {to}
+    AND ({everybody} = 1 OR {every_type} = 1 OR event_type IN (SELECT wanted.name FROM {wanted}))
+) AS unfolded
+GROUP BY name, day"
     )
 }
 

@@ -5,6 +5,7 @@
 //! neither the clock nor the environment: times come in as arguments.
 
 mod active_users;
+mod answers;
 mod cache;
 mod database;
 mod dialect;
@@ -38,6 +39,7 @@ use sea_orm::DatabaseConnection;
 use tokio::sync::Notify;
 
 use crate::{
+    answers::Answers,
     cache::SetCache,
     database::{Purpose, open_pool},
     dialect::Dialect,
@@ -99,6 +101,7 @@ struct Inner {
     read: DatabaseConnection,
     sql: SqlTexts,
     cache: SetCache,
+    answers: Answers,
     settings: RwLock<Settings>,
     /// Event types that are known to be in the database: they never leave it, so this may lag but not be wrong.
     types: RwLock<HashSet<String>>,
@@ -180,6 +183,7 @@ impl Store {
             read,
             sql: SqlTexts::new(dialect),
             cache: SetCache::new(options.cache_bytes),
+            answers: Answers::new(),
             settings: RwLock::new(settings),
             types: RwLock::new(HashSet::new()),
             appended: Notify::new(),

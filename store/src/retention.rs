@@ -10,13 +10,14 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     Store, StoreError,
+    answers::Basis,
     database::begin_snapshot,
     frame::{Frame, FrameRequest, Need, View},
     same_day::SameDayQuestion,
 };
 
 /// Of the users who entered from `from` to `to`, both included, how many returned in later periods.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RetentionQuestion {
     /// The first day on which users enter.
     pub from: Day,
@@ -108,15 +109,23 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Retention, StoreError> {
         let store = self.clone();
-        self.spawn(async move { store.retention_here(&question, now).await })
-            .await
+        self.spawn(async move {
+            let computing = store.retention_here(&question, now);
+            store
+                .inner
+                .answers
+                .retention
+                .answer(&store, &question, now, computing)
+                .await
+        })
+        .await
     }
 
     async fn retention_here(
         &self,
         question: &RetentionQuestion,
         now: DateTime<Utc>,
-    ) -> Result<Retention, StoreError> {
+    ) -> Result<(Option<Basis>, Retention), StoreError> {
         let plan = question.plan();
         let request = question.request(&plan);
         let needs = |frame: &Frame| -> Vec<Need> {
@@ -173,7 +182,7 @@ impl Store {
         inputs: &Inputs,
         order: Option<DaySets>,
         now: DateTime<Utc>,
-    ) -> Retention {
+    ) -> (Option<Basis>, Retention) {
         let same_day = match (&order, &question.start_event, &question.return_event) {
             (Some(order), _, _) => SameDay::Ordered(order),
             // Any event makes a user enter, so no return can come before it.
@@ -181,14 +190,9 @@ impl Store {
             (None, _, _) if question.order_matters() => SameDay::Ordered(&inputs.nothing),
             (None, _, _) => SameDay::EntryReturns,
         };
-        retention(
-            plan,
-            &inputs.starts,
-            &inputs.returns,
-            same_day,
-            self.settings().calendar,
-            now,
-        )
+        let calendar = self.settings().calendar;
+        let answer = retention(plan, &inputs.starts, &inputs.returns, same_day, calendar, now);
+        (Basis::of(&inputs.view.frame), answer)
     }
 }
 

@@ -5,14 +5,16 @@ use activity::{
     set::UserSet,
     top_events::{Rank, TopEvents, TypeTotals, rank, top_events},
 };
+use chrono::DateTime;
 
 use crate::{
     Store, StoreError,
+    answers::Basis,
     frame::{Frame, FrameRequest, Need},
 };
 
 /// The event types with the most events or users from `from` to `to`, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TopEventsQuestion {
     /// The first day.
     pub from: Day,
@@ -34,11 +36,24 @@ impl Store {
     /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
     pub async fn top_events(&self, question: TopEventsQuestion) -> Result<TopEvents, StoreError> {
         let store = self.clone();
-        self.spawn(async move { store.top_events_here(question).await })
-            .await
+        self.spawn(async move {
+            let computing = store.top_events_here(question);
+            // No part of this answer depends on "now".
+            let now = DateTime::UNIX_EPOCH;
+            store
+                .inner
+                .answers
+                .top_events
+                .answer(&store, &question, now, computing)
+                .await
+        })
+        .await
     }
 
-    async fn top_events_here(&self, question: TopEventsQuestion) -> Result<TopEvents, StoreError> {
+    async fn top_events_here(
+        &self,
+        question: TopEventsQuestion,
+    ) -> Result<(Option<Basis>, TopEvents), StoreError> {
         let range = DayRange {
             from: question.from,
             to: question.to,
@@ -96,6 +111,7 @@ impl Store {
         });
         let everybody = view.frame.position(None);
         let total_events = everybody.map_or(0, |position| view.frame.facets[position].events(range));
-        Ok(top_events(ranked, total_events, everybody.map_or(0, users)))
+        let answer = top_events(ranked, total_events, everybody.map_or(0, users));
+        Ok((Basis::of(&view.frame), answer))
     }
 }
