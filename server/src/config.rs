@@ -115,7 +115,8 @@ pub struct ServeOptions {
         long,
         env = "KOHORTA_LISTEN",
         default_value = "127.0.0.1:8000",
-        value_name = "ADDRESS:PORT"
+        value_name = "ADDRESS:PORT",
+        value_parser = parse_address
     )]
     pub listen: SocketAddr,
     /// The reporting time zone, an IANA name such as Europe/Berlin: fixed when the database is first used (UTC if left
@@ -281,6 +282,11 @@ fn refused(error: &clap::Error) -> Refused {
             Refused::Wrong(first_paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
         }
     }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "not an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000".to_owned())
 }
 
 fn parse_timezone(name: &str) -> Result<Tz, String> {

@@ -190,3 +190,134 @@ async fn turn_away(mut stream: TcpStream) {
     // The client may be gone or not read; either way there is nothing more to do for it.
     let _ = tokio::time::timeout(Duration::from_secs(1), write).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{ListenOptions, run};
+
+    struct Running {
+        address: SocketAddr,
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+        /// Told when a request to `/slow` has begun, and waited for before it is answered.
+        begun: Arc<Notify>,
+        answer: Arc<Notify>,
+    }
+
+    async fn start(options: ListenOptions) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (begun, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (begin, wait) = (begun.clone(), answer.clone());
+        let slow = async move || {
+            begin.notify_one();
+            wait.notified().await;
+            "slow"
+        };
+        let router = Router::new()
+            .route("/", get(async || "quick"))
+            .route("/slow", get(slow));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(listener, router, options, stop.clone()));
+        Running {
+            address,
+            stop,
+            task,
+            begun,
+            answer,
+        }
+    }
+
+    async fn send(address: SocketAddr, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("the server accepts");
+        stream.write_all(text.as_bytes()).await.expect("the server reads");
+        stream
+    }
+
+    async fn rest_of(mut stream: TcpStream) -> io::Result<String> {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.map(|_| text)
+    }
+
+    #[tokio::test]
+    async fn requests_under_way_are_finished_and_idle_connections_do_not_hold_up() {
+        let server = start(ListenOptions::default()).await;
+        let mut idle = send(server.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut start_of_answer = [0; 12];
+        idle.read_exact(&mut start_of_answer).await.expect("an answer");
+        let slow = send(server.address, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        server.begun.notified().await;
+        server.stop.cancel();
+        assert!(rest_of(idle).await.is_ok(), "the idle connection is closed");
+        server.answer.notify_one();
+        assert!(rest_of(slow).await.expect("an answer").ends_with("slow"));
+        server.task.await.expect("the loop returns");
+        assert!(
+            TcpStream::connect(server.address).await.is_err(),
+            "nobody listens any more"
+        );
+    }
+
+    #[tokio::test]
+    async fn requests_that_do_not_finish_are_cut_off() {
+        let options = ListenOptions {
+            drain_timeout: Duration::from_millis(50),
+            ..ListenOptions::default()
+        };
+        let server = start(options).await;
+        let slow = send(server.address, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        server.begun.notified().await;
+        server.stop.cancel();
+        server.task.await.expect("the loop returns");
+        assert_eq!(rest_of(slow).await.unwrap_or_default(), "");
+    }
+
+    #[tokio::test]
+    async fn headers_that_do_not_come_end_the_connection() {
+        let options = ListenOptions {
+            header_timeout: Duration::from_millis(50),
+            ..ListenOptions::default()
+        };
+        let server = start(options).await;
+        let stalled = send(server.address, "GET / HTTP/1.1\r\nhost").await;
+        assert_eq!(rest_of(stalled).await.unwrap_or_default(), "");
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_bound_are_told_to_come_back() {
+        let server = start(ListenOptions {
+            connections: 1,
+            ..ListenOptions::default()
+        })
+        .await;
+        let first = send(
+            server.address,
+            "GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        )
+        .await;
+        server.begun.notified().await;
+        let second = TcpStream::connect(server.address)
+            .await
+            .expect("the server accepts");
+        let refusal = rest_of(second).await.expect("an answer");
+        assert!(
+            refusal.starts_with("HTTP/1.1 503 ") && refusal.contains("\"code\":\"OVERLOADED\""),
+            "{refusal}"
+        );
+        server.answer.notify_one();
+        assert!(rest_of(first).await.expect("an answer").ends_with("slow"));
+    }
+}

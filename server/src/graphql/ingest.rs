@@ -26,11 +26,13 @@ impl IngestMutation {
         #[graphql(desc = "The event.")] input: IngestEventInput,
     ) -> Result<IngestEventPayload> {
         let resources = Resources::of(context)?;
-        let mut judged = ingest(resources, vec![input]).await?;
+        let parsed = Parsed::new(input, resources, resources.now());
+        let event = parsed.event.as_ref().ok().map(StoredEvent::from);
+        let mut judged = ingest(resources, vec![parsed]).await?;
         let only = judged
             .pop()
             .ok_or_else(|| ApiError::defect("an event has no outcome"))?;
-        Ok(IngestEventPayload::new(only))
+        Ok(IngestEventPayload::new(only, event))
     }
 
     /// Stores up to 2,000 events. Good events are kept when others are rejected.
@@ -48,8 +50,14 @@ impl IngestMutation {
             let fault = format!("has {count} entries; a batch has 1 to {MAX_BATCH_EVENTS}");
             return Err(ApiError::bad_input("input.events", &fault));
         }
-        let judged = ingest(Resources::of(context)?, input.events).await?;
-        Ok(IngestEventsPayload::new(judged))
+        let resources = Resources::of(context)?;
+        let now = resources.now();
+        let parsed = input
+            .events
+            .into_iter()
+            .map(|input| Parsed::new(input, resources, now))
+            .collect();
+        Ok(IngestEventsPayload::new(ingest(resources, parsed).await?))
     }
 }
 
@@ -135,91 +143,67 @@ pub(super) struct IngestRejection {
     user_errors: Vec<UserError>,
 }
 
-/// One event after the store, or the rules, have judged it.
-struct Judged {
+/// An event before the store sees it: valid, or with what is wrong.
+struct Parsed {
     /// The event's id, unless it was sent with one that is not valid.
+    event_id: Option<uuid::Uuid>,
+    event: std::result::Result<NewEvent, Vec<Violation>>,
+}
+
+impl Parsed {
+    fn new(input: IngestEventInput, resources: &Resources, now: DateTime<Utc>) -> Self {
+        let raw = RawEvent::from(input);
+        let sent_id = raw
+            .event_id
+            .as_deref()
+            .and_then(|text| uuid::Uuid::try_parse(text).ok());
+        let event = NewEvent::parse(raw, now, resources.max_ahead);
+        let event_id = event.as_ref().map_or(sent_id, |event| Some(event.event_id()));
+        Self { event_id, event }
+    }
+}
+
+/// An event after the store, or the rules, have judged it.
+struct Judged {
     event_id: Option<uuid::Uuid>,
     verdict: Verdict,
 }
 
 enum Verdict {
-    Stored(StoredEvent),
-    Duplicate(StoredEvent),
+    Stored,
+    Duplicate(Box<StoredEvent>),
     Conflict,
     Rejected(Vec<Violation>),
 }
 
-/// An event on its way into the store, or one that broke a rule before.
-struct Entry {
-    event_id: Option<uuid::Uuid>,
-    parsed: std::result::Result<StoredEvent, Vec<Violation>>,
-}
-
-/// Stores what is valid of `inputs` in one go and judges each, in their order.
-async fn ingest(resources: &Resources, inputs: Vec<IngestEventInput>) -> Result<Vec<Judged>> {
-    let now = resources.now();
-    let mut entries = Vec::with_capacity(inputs.len());
-    let mut valid = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        entries.push(parse(input, resources, now, &mut valid));
+/// Stores what is valid of `parsed` in one go and judges each, in their order.
+async fn ingest(resources: &Resources, parsed: Vec<Parsed>) -> Result<Vec<Judged>> {
+    let mut valid = Vec::with_capacity(parsed.len());
+    let mut entries = Vec::with_capacity(parsed.len());
+    for one in parsed {
+        let violations = one.event.map(|event| valid.push(event)).err();
+        entries.push((one.event_id, violations));
     }
-    let outcomes = if valid.is_empty() {
-        Vec::new()
-    } else {
-        resources.writer.submit(valid).await?
-    };
-    let mut outcomes = outcomes.into_iter();
+    let mut outcomes = resources.writer.submit(valid).await?.into_iter();
     let mut judged = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let verdict = match entry.parsed {
-            Err(violations) => Verdict::Rejected(violations),
-            Ok(event) => {
-                let outcome = outcomes
-                    .next()
-                    .ok_or_else(|| ApiError::defect("an event has no outcome"))?;
-                verdict(outcome?, event)
-            }
+    for (event_id, violations) in entries {
+        let verdict = match violations {
+            Some(violations) => Verdict::Rejected(violations),
+            None => match outcomes.next() {
+                Some(outcome) => verdict(outcome?),
+                None => return Err(ApiError::defect("an event has no outcome")),
+            },
         };
-        judged.push(Judged {
-            event_id: entry.event_id,
-            verdict,
-        });
+        judged.push(Judged { event_id, verdict });
     }
     count(&judged);
     Ok(judged)
 }
 
-fn parse(
-    input: IngestEventInput,
-    resources: &Resources,
-    now: DateTime<Utc>,
-    valid: &mut Vec<NewEvent>,
-) -> Entry {
-    let raw = RawEvent::from(input);
-    let sent_id = raw
-        .event_id
-        .as_deref()
-        .and_then(|text| uuid::Uuid::try_parse(text).ok());
-    match NewEvent::parse(raw, now, resources.max_ahead) {
-        Ok(event) => {
-            let entry = Entry {
-                event_id: Some(event.event_id()),
-                parsed: Ok(StoredEvent::from(&event)),
-            };
-            valid.push(event);
-            entry
-        }
-        Err(violations) => Entry {
-            event_id: sent_id,
-            parsed: Err(violations),
-        },
-    }
-}
-
-fn verdict(outcome: IngestOutcome, event: StoredEvent) -> Verdict {
+fn verdict(outcome: IngestOutcome) -> Verdict {
     match outcome {
-        IngestOutcome::Stored => Verdict::Stored(event),
-        IngestOutcome::Duplicate(stored) => Verdict::Duplicate(*stored),
+        IngestOutcome::Stored => Verdict::Stored,
+        IngestOutcome::Duplicate(stored) => Verdict::Duplicate(stored),
         IngestOutcome::Conflict => Verdict::Conflict,
         IngestOutcome::Refused(violation) => Verdict::Rejected(vec![violation]),
     }
@@ -229,7 +213,7 @@ fn count(judged: &[Judged]) {
     let mut counts = IngestCounts::default();
     for one in judged {
         match one.verdict {
-            Verdict::Stored(_) => counts.stored += 1,
+            Verdict::Stored => counts.stored += 1,
             Verdict::Duplicate(_) => counts.duplicate += 1,
             Verdict::Conflict => counts.conflict += 1,
             Verdict::Rejected(_) => counts.rejected += 1,
@@ -239,10 +223,11 @@ fn count(judged: &[Judged]) {
 }
 
 impl IngestEventPayload {
-    fn new(judged: Judged) -> Self {
+    /// `event` is the event as it was sent, if it is valid.
+    fn new(judged: Judged, event: Option<StoredEvent>) -> Self {
         let (status, event, user_errors) = match judged.verdict {
-            Verdict::Stored(event) => (IngestStatus::Stored, Some(event.into()), Vec::new()),
-            Verdict::Duplicate(event) => (IngestStatus::Duplicate, Some(event.into()), Vec::new()),
+            Verdict::Stored => (IngestStatus::Stored, event.map(Event::from), Vec::new()),
+            Verdict::Duplicate(stored) => (IngestStatus::Duplicate, Some(Event::from(*stored)), Vec::new()),
             Verdict::Conflict => (
                 IngestStatus::Rejected,
                 None,
@@ -268,7 +253,7 @@ impl IngestEventsPayload {
             let place = position.to_string();
             let path = ["input", "events", place.as_str()];
             let user_errors = match one.verdict {
-                Verdict::Stored(_) => {
+                Verdict::Stored => {
                     stored += 1;
                     continue;
                 }
