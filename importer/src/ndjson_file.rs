@@ -54,11 +54,12 @@ impl NdjsonFile {
 
 fn event(text: &[u8], offset: u64, parser: RowParser<'_>) -> Result<NewEvent, Reject> {
     let mut members = object(text, offset)?;
+    // The row of a file of rejected rows, or of a file of those that were rejected again.
+    while let Some(Value::String(inner)) = members.get(REJECTED_TEXT) {
+        members = object(inner.as_bytes(), 0)?;
+    }
     for name in REJECTED_COLUMNS {
         members.remove(name);
-    }
-    if let Some(Value::String(inner)) = members.get(REJECTED_TEXT) {
-        members = object(inner.as_bytes(), 0)?;
     }
     let mapping = parser.mapping;
     let members_of = |field: EventField| member_name(field, mapping);
