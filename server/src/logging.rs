@@ -18,6 +18,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::http::exchange::RequestId;
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -77,7 +79,10 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("no message");
     let location = info.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(target: "panic", message, location, "a defect: the code panicked");
+    let request_id = RequestId::current()
+        .map(|id| id.as_str().to_owned())
+        .unwrap_or_default();
+    tracing::error!(target: "panic", panic = message, location, request_id, "a defect: the code panicked");
 }
 
 struct Lines {

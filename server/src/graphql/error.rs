@@ -7,6 +7,7 @@ use async_graphql::ErrorExtensions as _;
 use store::StoreError;
 
 use crate::error_code::Code;
+use crate::http::exchange::RequestId;
 use crate::logging::chain;
 
 /// What a client may know of an error.
@@ -29,12 +30,12 @@ impl ApiError {
 
     /// A defect of ours: logged here, told to the client only as such.
     pub(super) fn defect(what: &str) -> Self {
-        tracing::error!(what, "a defect");
+        tracing::error!(what, request_id = request_id(), "a defect");
         Self::internal()
     }
 
     fn internal() -> Self {
-        let message = "an unexpected error of the server; its log has more".to_owned();
+        let message = "an unexpected error of the server; its log has more under this request id".to_owned();
         Self {
             code: Code::Internal,
             message,
@@ -55,20 +56,38 @@ impl From<StoreError> for ApiError {
                 "too many events are waiting to be stored; try again",
             ),
             StoreError::Unavailable(_) | StoreError::Contended(_) => {
-                tracing::warn!(error = chain(&error), "the database is unavailable");
+                tracing::warn!(
+                    error = chain(&error),
+                    request_id = request_id(),
+                    "the database is unavailable"
+                );
                 retryable(Code::Unavailable, "the database is unavailable; try again")
             }
             StoreError::Timeout(_) => {
-                tracing::warn!(error = chain(&error), "the database took too long");
+                tracing::warn!(
+                    error = chain(&error),
+                    request_id = request_id(),
+                    "the database took too long"
+                );
                 retryable(Code::Timeout, "the database took too long; try again")
             }
             StoreError::Closed => retryable(Code::Unavailable, "the server is stopping; try again"),
             StoreError::Mismatch(_) | StoreError::Internal(_) | StoreError::Damaged(_) => {
-                tracing::error!(error = chain(&error), "the store failed");
+                tracing::error!(
+                    error = chain(&error),
+                    request_id = request_id(),
+                    "the store failed"
+                );
                 Self::internal()
             }
         }
     }
+}
+
+fn request_id() -> String {
+    RequestId::current()
+        .map(|id| id.as_str().to_owned())
+        .unwrap_or_default()
 }
 
 impl From<ApiError> for async_graphql::Error {

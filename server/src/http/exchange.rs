@@ -2,7 +2,7 @@
 //!
 //! A request id is taken from `x-request-id` if it is a plain word, otherwise made; it is returned in the same header,
 //! stands in every error and in every access line. A client that hangs up before its answer is logged with
-//! status 499.
+//! status 499. Whoever logs an error while a request is answered asks for [`RequestId::current`].
 
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -22,7 +22,16 @@ const CLIENT_GONE: u16 = 499;
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(HeaderValue);
 
+tokio::task_local! {
+    static CURRENT: RequestId;
+}
+
 impl RequestId {
+    /// The id of the request that the present task answers; nothing outside of requests.
+    pub(crate) fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
+    }
+
     fn of(headers: &HeaderMap) -> Self {
         match headers.get(X_REQUEST_ID) {
             Some(value) if is_plain_word(value.as_bytes()) => Self(value.clone()),
@@ -58,7 +67,7 @@ pub(super) async fn run(mut request: Request, next: Next) -> Response {
         status: CLIENT_GONE,
         id: id.clone(),
     };
-    let mut response = next.run(request).await;
+    let mut response = CURRENT.scope(id.clone(), next.run(request)).await;
     if let Some(error) = response.extensions_mut().remove::<HttpError>() {
         write_error(&mut response, &error, &id);
     }

@@ -61,3 +61,56 @@ pub(crate) fn router(app: AppState) -> Router {
 fn after_panic(_payload: Box<dyn Any + Send + 'static>) -> Response {
     HttpError::internal().into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::error::HttpError;
+    use super::{after_panic, exchange};
+
+    async fn answer(path: &str) -> (u16, serde_json::Value) {
+        let router = Router::new()
+            .route(
+                "/panic",
+                get(async || -> &'static str { panic!("secret of the inside") }),
+            )
+            .fallback(async || HttpError::not_found())
+            .layer(CatchPanicLayer::custom(after_panic))
+            .layer(from_fn(exchange::run));
+        let request = Request::get(path)
+            .header("x-request-id", "r-1")
+            .body(Body::empty());
+        let response = router
+            .oneshot(request.expect("a request"))
+            .await
+            .expect("routers never fail");
+        assert_eq!(response.headers()["x-request-id"], "r-1");
+        let status = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), usize::MAX)
+            .await
+            .expect("a body in memory");
+        (status, serde_json::from_slice(&bytes).expect("the body is JSON"))
+    }
+
+    #[tokio::test]
+    async fn panics_and_unknown_paths_have_the_shape_of_all_errors() {
+        for (path, status, code) in [("/panic", 500, "INTERNAL"), ("/nothing", 404, "BAD_REQUEST")] {
+            let (actual, body) = answer(path).await;
+            assert_eq!(actual, status);
+            let extensions = &body["errors"][0]["extensions"];
+            assert_eq!(
+                (&extensions["code"], &extensions["requestId"]),
+                (&code.into(), &"r-1".into())
+            );
+            assert_eq!(extensions["retryable"], false);
+            assert!(!body.to_string().contains("secret"));
+        }
+    }
+}
