@@ -9,7 +9,7 @@ import { HeadlineRow } from './cards/headline';
 import { NewReturningCard } from './cards/newReturning';
 import { RetentionCard } from './cards/retention';
 import { TopEventsCard } from './cards/topEvents';
-import { dayIn } from './days';
+import { dayIn, type LocalDate } from './days';
 import { Formatter, utcOffset } from './format';
 import type { DashboardCard, Page, Situation } from './situation';
 import { fill, h } from './ui/dom';
@@ -101,7 +101,7 @@ export class Dashboard implements Page {
     const events = await this.loadAll(situation);
     this.isEmpty = events === 0 && (await this.explainEmptiness(situation, signal));
     if (events !== 0) fill(this.notices, []);
-    this.setWelcome(this.isEmpty);
+    this.setWelcome(this.isEmpty, situation.today);
     if (this.isEmpty) return this.fresh('Waiting for events', FIRST_RUN_MS);
     return this.fresh(`Updated ${this.format.time(new Date())}`, REFRESH_MS);
   }
@@ -150,8 +150,8 @@ export class Dashboard implements Page {
     return false;
   }
 
-  private setWelcome(isEmpty: boolean): void {
-    if (isEmpty && this.welcome.childElementCount === 0) fill(this.welcome, [firstRun()]);
+  private setWelcome(isEmpty: boolean, today: LocalDate): void {
+    if (isEmpty && this.welcome.childElementCount === 0) fill(this.welcome, [firstRun(today)]);
     this.welcome.hidden = !isEmpty;
     this.board.hidden = isEmpty;
     if (!isEmpty) fill(this.welcome, []);

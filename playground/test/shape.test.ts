@@ -5,7 +5,7 @@ import { addDays } from '../src/days';
 import { headlineVariables } from '../src/questions';
 import { activeUsersTable, dailyPeriods, monthlyPeriods, newReturningTable, weeklyPeriods } from '../src/shape/activeUsers';
 import { headline } from '../src/shape/headline';
-import { retentionTable, triangle } from '../src/shape/retention';
+import { retentionTable, rowGroups, triangle } from '../src/shape/retention';
 import { toCsv } from '../src/shape/table';
 import { topEventRows, topEventsTable } from '../src/shape/topEvents';
 
@@ -126,6 +126,12 @@ describe('retention', () => {
       ['2026-11-21', 0, 0, 0, null, '1'],
     ]);
   });
+});
+
+test('three empty cohorts in a row are drawn as one', () => {
+  const sizes = [5, 0, 0, 7, 0, 0, 0, 1];
+  const rows = sizes.map((size, index) => ({ start: addDays('2026-11-01', index), size, cells: [] }));
+  expect(rowGroups(rows).map((group) => group.length)).toEqual([1, 1, 1, 1, 3, 1]);
 });
 
 describe('csv', () => {

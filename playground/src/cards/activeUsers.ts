@@ -43,7 +43,10 @@ export class ActiveUsersCard implements DashboardCard {
     this.frame.describe(
       view.unit === 'day' ? 'Distinct users with at least one event' : `Distinct users of each calendar ${view.unit}, whole ${view.unit}s`,
     );
-    fill(this.frame.controls, view.unit === 'day' ? LINES.map((line) => this.lineToggle(view, line)) : []);
+    fill(this.frame.controls, [
+      ...(view.unit === 'day' ? LINES.map((line) => this.lineToggle(view, line)) : []),
+      view.compare && h('span', { class: 'legend' }, [h('i', { class: 'swatch before' }), view.unit === 'day' ? 'Daily, period before' : 'Period before']),
+    ]);
   }
 
   private lineToggle(view: View, line: Line): HTMLElement {

@@ -40,7 +40,7 @@ export class HeadlineRow {
         label: `Daily users · ${day}`,
         number: numbers.daily,
         comparedWith: 'the same weekday a week before',
-        note: numbers.soFarToday === null ? null : `${format.count(numbers.soFarToday)} today so far`,
+        note: numbers.soFarToday === null ? `${format.count(numbers.daily.before ?? 0)} a week before` : `${format.count(numbers.soFarToday)} today so far`,
       },
       { id: 'weekly', label: 'Weekly users', number: numbers.weekly, comparedWith: 'the 7 days before', note: `7 days to ${format.day(numbers.lastDay)}` },
       {

@@ -54,7 +54,7 @@ export class NewReturningCard implements DashboardCard {
       type: 'bar' as const,
       stack: 'users',
       color: themeColour(colour),
-      barMaxWidth: 26,
+      barMaxWidth: 40,
       barCategoryGap: '28%',
       silent: true,
       data: periods.map((point) => ({ value: value(point), itemStyle: { opacity: point.complete ? 1 : 0.5 } })),

@@ -3,7 +3,7 @@
 import { Retention, TopEvents } from '../api/generated';
 import { Chart, axes } from '../charts/chart';
 import { comparisonRange, EVENT_CHOICES, retentionVariables } from '../questions';
-import { retentionTable, triangle, type Triangle } from '../shape/retention';
+import { retentionTable, roundTop, triangle, type Triangle } from '../shape/retention';
 import type { DashboardCard, Page, Situation } from '../situation';
 import { Card, type AskedQuery } from '../ui/card';
 import { select, type Option } from '../ui/controls';
@@ -106,25 +106,28 @@ export class RetentionCard implements DashboardCard {
     this.drawCurve(this.picture);
   }
 
-  private drawCurve({ triangle: { pooled, indexes }, before, situation }: Picture): void {
+  /** Index 0 is left out where it is everybody by definition: it would press the rest to the floor. */
+  private drawCurve({ triangle: { pooled, indexes, startsWithEverybody }, before, situation }: Picture): void {
     const { format } = this.page;
     const { unit } = situation.view;
     const ink = themeColour('--series-1');
     const frame = axes(indexes.map(String), (value) => format.rate(value), { gap: true });
     const left = cssLength(this.frame.chart, '--label-columns');
-    const rate = (value: number | null | undefined): number | '-' => value ?? '-';
+    const rates = (averages: Triangle['pooled']): (number | '-')[] => averages.map(({ index, rate }) => (startsWithEverybody && index === 0 ? '-' : (rate ?? '-')));
+    const shown = [...rates(pooled), ...(before ? rates(before.pooled) : [])].map((rate) => (rate === '-' ? 0 : rate));
+    const top = roundTop(Math.max(...shown));
     this.chart.draw(
       {
         ...frame,
         grid: { left, right: 0, top: 24, bottom: 10 },
         xAxis: { ...frame.xAxis, show: false } as typeof frame.xAxis,
-        yAxis: { ...frame.yAxis, minInterval: 0, max: (extent: { max: number }) => (extent.max > 0.5 ? 1 : extent.max * 1.15), splitNumber: 2 } as typeof frame.yAxis,
+        yAxis: { ...frame.yAxis, minInterval: 0, max: top, interval: top / 2 } as typeof frame.yAxis,
         series: [
-          ...(before ? [{ type: 'line' as const, name: 'Period before', data: before.pooled.map((average) => rate(average.rate)), symbol: 'none', color: themeColour('--axis'), lineStyle: { width: 1.25 }, silent: true }] : []),
+          ...(before ? [{ type: 'line' as const, name: 'Period before', data: rates(before.pooled), symbol: 'none', color: themeColour('--axis'), lineStyle: { width: 1.25 }, silent: true }] : []),
           {
             type: 'line',
             name: 'All cohorts',
-            data: pooled.map((average) => rate(average.rate)),
+            data: rates(pooled),
             symbol: 'circle',
             symbolSize: 5,
             color: ink,

@@ -3,7 +3,7 @@
 import type { Unit } from '../days';
 import type { Formatter } from '../format';
 import { cellColours, position } from '../shape/colour';
-import type { Triangle, TriangleCell, TriangleRow } from '../shape/retention';
+import { rowGroups, type RowGroup, type Triangle, type TriangleCell, type TriangleRow } from '../shape/retention';
 import { h, type Child } from '../ui/dom';
 import { currentTheme } from '../ui/theme';
 
@@ -22,13 +22,23 @@ export function renderTriangle(triangle: Triangle, unit: Unit, format: Formatter
         h('tr', {}, [
           h('th', { scope: 'col' }, 'Cohort'),
           h('th', { scope: 'col', class: 'number' }, 'Users'),
-          ...triangle.indexes.map((index) => h('th', { scope: 'col', class: 'cell' }, index === 0 ? `${word} 0` : String(index))),
+          ...triangle.indexes.map((index) => h('th', { scope: 'col', class: 'cell' }, [index === 0 && h('span', { class: 'wide' }, `${word} `), String(index)])),
         ]),
         pooledRow(triangle, format),
       ]),
-      h('tbody', {}, rows.map((row) => cohortRow(row, triangle, unit, format))),
+      h('tbody', {}, rowGroups(rows).map((group) => (group.length > 1 ? emptyRow(group, triangle, unit, format) : cohortRow(group[0], triangle, unit, format)))),
     ]),
     hidden > 0 && h('button', { type: 'button', class: 'button' }, `Show ${format.count(hidden)} earlier cohorts`, { click: showAll }),
+  ]);
+}
+
+function emptyRow(group: RowGroup, { indexes }: Triangle, unit: Unit, format: Formatter): HTMLElement {
+  const last = group[group.length - 1] ?? group[0];
+  const name = `${format.periodShort(group[0].start, unit)} – ${format.periodShort(last.start, unit)}`;
+  return h('tr', { class: 'nobody' }, [
+    h('th', { scope: 'row' }, name),
+    h('td', { class: 'number' }, '0'),
+    h('td', { class: 'nobody-text', colspan: indexes.length }, `nobody entered in these ${format.count(group.length)} ${unit}s`),
   ]);
 }
 

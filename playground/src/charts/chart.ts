@@ -26,7 +26,7 @@ export class Chart {
 
   constructor(private readonly element: HTMLElement) {
     new ResizeObserver(() => {
-      if (element.clientWidth > 0) this.chart?.resize();
+      if (element.clientWidth > 0) this.chart?.resize(this.size());
     }).observe(element);
     element.tabIndex = 0;
     element.setAttribute('role', 'img');

@@ -21,6 +21,17 @@ import { examplesOf, type Example } from './examples';
 const EXAMPLE_QUERIES = import.meta.glob<string>('../../examples/*.graphql', { query: '?raw', import: 'default', eager: true });
 const EXAMPLE_VARIABLES = import.meta.glob<string>('../../examples/*.json', { query: '?raw', import: 'default', eager: true });
 
+/** What the variables editor takes for our scalars; it knows the built-in ones only. */
+const SCALARS = {
+  UUID: { type: 'string', format: 'uuid' },
+  DateTime: { type: 'string' },
+  LocalDate: { type: 'string' },
+  TimeZone: { type: 'string' },
+  JSONObject: { type: 'object' },
+  JSON: {},
+  Count: { type: 'integer', minimum: 0 },
+};
+
 /** A new key changes what the schema shows, so the page starts over. */
 function askForKey(reason: string | null): void {
   header.showKeyButton();
@@ -87,6 +98,7 @@ function Page(): ReactElement {
       defaultTabs={tabs}
       defaultEditorToolsVisibility="variables"
       forcedTheme={theme}
+      customScalarSchemas={SCALARS}
       {...(opened === undefined ? {} : { initialQuery: opened.query, initialVariables: opened.variables })}
     >
       <GraphiQL.Logo>

@@ -69,7 +69,12 @@ function scaleTop(rows: readonly TriangleRow[]): number {
     .flatMap((row) => row.cells.filter((cell) => cell.index > 0 && cell.state === 'complete').map((cell) => cell.rate ?? 0))
     .sort((a, b) => a - b);
   const high = rates[Math.floor((rates.length - 1) * 0.97)] ?? 1;
-  return NICE_TOPS.find((top) => top >= high) ?? 1;
+  return roundTop(high);
+}
+
+/** The next round rate at or above one. */
+export function roundTop(rate: number): number {
+  return NICE_TOPS.find((top) => top >= rate) ?? 1;
 }
 
 /** The triangle as a plain table: numbers of users, one column per period. */
@@ -91,4 +96,17 @@ export function retentionTable({ rows, indexes }: Triangle): Table {
       ];
     }),
   };
+}
+
+export type RowGroup = readonly [TriangleRow, ...TriangleRow[]];
+
+/** Each row by itself, but three and more empty ones in a row together: they say one thing. */
+export function rowGroups(rows: readonly TriangleRow[]): RowGroup[] {
+  const runs: [TriangleRow, ...TriangleRow[]][] = [];
+  for (const row of rows) {
+    const last = runs.at(-1);
+    if (last && row.size === 0 && last[0].size === 0) last.push(row);
+    else runs.push([row]);
+  }
+  return runs.flatMap((run): RowGroup[] => (run.length < 3 ? run.map((row): RowGroup => [row]) : [run]));
 }

@@ -28,7 +28,7 @@ interface Way {
   readonly code: string;
 }
 
-function ways(url: string): readonly Way[] {
+function ways(url: string, today: LocalDate): readonly Way[] {
   const mutation = 'mutation Send($input: IngestEventInput!) { ingestEvent(input: $input) { status userErrors { message } } }';
   return [
     {
@@ -43,14 +43,14 @@ function ways(url: string): readonly Way[] {
     },
     {
       title: 'Test data, or your own files',
-      hint: 'Point --database-url at the database that this server uses.',
-      code: 'kohorta-import generate --help   # a busy product in a minute\nkohorta-import --help            # CSV and NDJSON files',
+      hint: 'Ninety days of a busy product. The same command imports your CSV and NDJSON files; --database-url (or DATABASE_URL) names the database of this server.',
+      code: `kohorta-import generate --events 200000 --start ${addDays(today, -90)} --output events.csv.gz\nkohorta-import events.csv.gz`,
     },
   ];
 }
 
 /** The first screen of an empty database. */
-export function firstRun(): HTMLElement {
+export function firstRun(today: LocalDate): HTMLElement {
   return h('section', { class: 'first-run', 'aria-labelledby': 'first-run-title' }, [
     h('div', { class: 'first-run-head' }, [
       h('h1', { id: 'first-run-title' }, 'Send the first event'),
@@ -60,7 +60,7 @@ export function firstRun(): HTMLElement {
     h(
       'div',
       { class: 'ways' },
-      ways(endpoint()).map((way) =>
+      ways(endpoint(), today).map((way) =>
         h('article', { class: 'way' }, [
           h('header', {}, [
             h('h2', {}, way.title),

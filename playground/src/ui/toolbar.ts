@@ -71,10 +71,10 @@ export class Toolbar {
 
   private rangeText({ view, range, today }: Situation): Child {
     const { format } = this.page;
-    const shown = format.range(range.from, range.to);
-    if (!view.compare) return view.range.kind === 'custom' ? null : h('span', { class: 'range-text' }, shown);
+    const shown = view.range.kind === 'custom' ? null : format.range(range.from, range.to);
+    if (!view.compare) return shown === null ? null : h('span', { class: 'range-text' }, shown);
     const before = comparisonRange(view, today);
-    return h('span', { class: 'range-text' }, `${shown}, against ${format.range(before.from, before.to)}`);
+    return h('span', { class: 'range-text' }, [shown, `against ${format.range(before.from, before.to)}`].filter((part) => part !== null).join(', '));
   }
 
   private eventChip(eventType: string): HTMLElement {
