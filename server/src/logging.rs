@@ -61,8 +61,8 @@ pub fn initialize(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
     Ok(())
 }
 
-/// `error` and the causes behind it in one line, outermost first.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// `error` and the causes behind it in one line, outermost first; a cause that its effect repeats is left out.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

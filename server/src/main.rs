@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         }
     };
     run(config).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", logging::chain(error.as_ref()));
         ExitCode::FAILURE
     })
 }

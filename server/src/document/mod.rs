@@ -26,7 +26,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -45,6 +45,13 @@ pub(crate) struct RootField {
     pub(crate) name: String,
     /// Under which its value stands in the answer: the alias, if it has one.
     pub(crate) response_key: String,
+}
+
+impl RootField {
+    /// Whether the field asks for the schema itself.
+    pub(crate) fn is_introspection(&self) -> bool {
+        matches!(self.name.as_str(), "__schema" | "__type")
+    }
 }
 
 /// A document within all limits, and the one operation of it that is to run.

@@ -23,9 +23,9 @@ use super::error::HttpError;
 use super::exchange::RequestId;
 use super::negotiation::{MediaType, negotiate};
 use super::parameters::{Parameters, check_content_type};
-use crate::document::{self, Document};
+use crate::document::{self, Document, Refusal, RootField};
 use crate::error_code::Code;
-use crate::graphql::Schema;
+use crate::graphql::{Introspection, Schema};
 use crate::metrics;
 
 /// What the handler needs.
@@ -34,6 +34,7 @@ pub(super) struct Endpoint {
     pub(super) schema: Schema,
     pub(super) bodies: BodyReader,
     pub(super) timeout: Duration,
+    pub(super) introspection: Introspection,
 }
 
 pub(super) async fn post(
@@ -117,6 +118,16 @@ impl Endpoint {
         media_type: MediaType,
         id: &RequestId,
     ) -> Result<Response, HttpError> {
+        if self.introspection == Introspection::Off
+            && document.root_fields.iter().any(RootField::is_introspection)
+        {
+            let message = "introspection is turned off on this server";
+            return Ok(answer::refused(
+                Refusal::new(Code::GraphqlValidationFailed, message),
+                media_type,
+                id,
+            ));
+        }
         let operation = metrics::operation_label(&document.root_fields);
         let executed = Executed::default();
         let mut request = GraphqlRequest::new(parameters.query)

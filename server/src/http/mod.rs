@@ -33,6 +33,7 @@ pub(crate) fn router(app: AppState) -> Router {
         schema: app.schema.clone(),
         bodies: BodyReader::new(app.options.body_limit_bytes, app.options.bodies_limit_bytes),
         timeout: app.options.request_timeout,
+        introspection: app.options.introspection,
     };
     let graphql: MethodRouter<AppState> = get(graphql::get)
         .post(graphql::post)
