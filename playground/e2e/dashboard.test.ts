@@ -176,6 +176,22 @@ describe('an event followed through the page', () => {
 });
 
 describe('for everybody', () => {
+  test('the focus stays where it was when the page changes', async () => {
+    const opened = await open();
+    const { page } = opened;
+    const focused = () => page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent);
+    for (const name of ['90 days', 'Weekly', 'Compare', 'By users']) {
+      await page.getByRole('button', { name, exact: true }).focus();
+      await change(page, () => page.keyboard.press('Enter'));
+      expect(await focused()).toBe(name);
+    }
+    await page.focus('#retention select[aria-label="Start"]');
+    await change(page, () => page.keyboard.press('ArrowDown'));
+    expect(page.url()).toContain('start=');
+    expect(await focused()).toBe('Start');
+    await finish(opened);
+  });
+
   test.each([['light', DESKTOP], ['dark', DARK], ['phone', PHONE]])('no serious accessibility fault: %s', async (_name, options) => {
     const opened = await open('?compare=1&lines=dau,wau', options);
     await expectAccessible(opened.page);

@@ -12,12 +12,12 @@ import { TopEventsCard } from './cards/topEvents';
 import { dayIn, type LocalDate } from './days';
 import { Formatter, utcOffset } from './format';
 import type { DashboardCard, Page, Situation } from './situation';
-import { fill, h } from './ui/dom';
+import { fill, h, keepingFocus } from './ui/dom';
 import { Header, openKeyDialog } from './ui/header';
 import { awayNotice, elsewhereNotice, firstRun } from './ui/notice';
 import { onThemeChange } from './ui/theme';
 import { linkTo, Toolbar } from './ui/toolbar';
-import { parseView, rangeOf, type View } from './view';
+import { parseView, rangeOf, serialiseView, type View } from './view';
 
 /** How often a fresh picture is asked for while the page is visible and its range contains today. */
 const REFRESH_MS = 15_000;
@@ -36,6 +36,8 @@ export class Dashboard implements Page {
   private timer: number | undefined;
   private isAway = false;
   private isEmpty = false;
+  /** The view that the cards' switches show; they are left alone while it stays, or an open list would be torn away. */
+  private preparedView: string | null = null;
   private readonly header = new Header('dashboard', () => this.askForKey(null));
   private readonly notices = h('div', { class: 'notices' });
   private readonly toolbar = new Toolbar(this);
@@ -116,17 +118,30 @@ export class Dashboard implements Page {
   /** Brings all switches in line with the view and marks the cards as busy. */
   private prepare(situation: Situation): void {
     this.toolbar.draw(situation);
+    const view = serialiseView(situation.view);
     for (const card of this.cards) {
-      card.prepare(situation);
+      if (view !== this.preparedView) keepingFocus(card.frame.controls, () => card.prepare(situation));
       card.frame.loading();
     }
+    this.preparedView = view;
   }
 
   /** Loads headline and cards side by side. What one card is refused stays in that card. */
   private async loadAll(situation: Situation): Promise<number> {
     const jobs = this.cards.map((card) => this.loadCard(card, situation));
-    const [events] = await Promise.all([this.headline.load(situation).catch(keepOthersGoing), ...jobs]);
-    return events ?? -1;
+    const [events] = await Promise.all([this.loadHeadline(situation), ...jobs]);
+    return events;
+  }
+
+  /** The number of events in range; -1 where the server refuses to count them, as the cards will say. */
+  private async loadHeadline(situation: Situation): Promise<number> {
+    try {
+      return await this.headline.load(situation);
+    } catch (error) {
+      if (!(error instanceof ApiFailure) || error.kind !== 'refused') throw error;
+      this.headline.hide();
+      return -1;
+    }
   }
 
   private async loadCard(card: DashboardCard, situation: Situation): Promise<void> {
@@ -195,9 +210,4 @@ export class Dashboard implements Page {
     this.header.showKeyButton();
     openKeyDialog(reason, () => void this.refresh());
   }
-}
-
-function keepOthersGoing(error: unknown): number {
-  if (error instanceof ApiFailure && error.kind === 'refused') return -1;
-  throw error;
 }

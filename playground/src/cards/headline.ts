@@ -17,6 +17,9 @@ interface Tile {
 export class HeadlineRow {
   readonly element = h('section', { class: 'tiles', 'aria-label': 'Headline numbers', 'aria-busy': 'true' });
 
+  /** What stands there, so that the same numbers are not drawn again under the reader's pointer. */
+  private drawn = '';
+
   constructor(private readonly page: Page) {
     fill(this.element, Array.from({ length: 5 }, () => h('div', { class: 'tile skeleton' })));
   }
@@ -25,8 +28,16 @@ export class HeadlineRow {
   async load(situation: Situation): Promise<number> {
     const variables = headlineVariables(situation.range, situation.today);
     const answer = await situation.ask(Headline, variables);
-    this.draw(headline(answer, variables), situation);
+    const numbers = headline(answer, variables);
+    const key = JSON.stringify([numbers, situation.range]);
+    if (key !== this.drawn || this.element.hidden) this.draw(numbers, situation);
+    this.drawn = key;
     return answer.events.totalEvents;
+  }
+
+  hide(): void {
+    this.element.hidden = true;
+    this.element.removeAttribute('aria-busy');
   }
 
   private draw(numbers: Numbers, { range }: Situation): void {
@@ -60,6 +71,7 @@ export class HeadlineRow {
       },
     ];
     fill(this.element, tiles.map((tile) => this.tile(tile)));
+    this.element.hidden = false;
     this.element.removeAttribute('aria-busy');
   }
 

@@ -7,7 +7,7 @@ import { retentionTable, roundTop, triangle, type Triangle } from '../shape/rete
 import type { DashboardCard, Page, Situation } from '../situation';
 import { Card, type AskedQuery } from '../ui/card';
 import { select, type Option } from '../ui/controls';
-import { fill, h } from '../ui/dom';
+import { fill, h, keepingFocus } from '../ui/dom';
 import { themeColour } from '../ui/theme';
 import { DEFAULT_PERIODS, type View } from '../view';
 import { legend, renderTriangle } from './triangle';
@@ -30,6 +30,7 @@ export class RetentionCard implements DashboardCard {
   private events: readonly string[] = [];
   private picture: Picture | null = null;
   private showsAll = false;
+  private drawn = '';
 
   constructor(private readonly page: Page) {
     this.frame = new Card('retention', 'Retention', page.format);
@@ -80,14 +81,16 @@ export class RetentionCard implements DashboardCard {
       return;
     }
     this.frame.ready(table, queries);
-    this.redraw();
+    const key = JSON.stringify([cohorts, before, view]);
+    if (key !== this.drawn) this.redraw();
+    this.drawn = key;
   }
 
   /** Rebuilds the selectors only when the choices changed, so that an open one is not torn away. */
   private offer(names: readonly string[], situation: Situation): void {
     if (names.join('\n') === this.events.join('\n')) return;
     this.events = names;
-    this.prepare(situation);
+    keepingFocus(this.frame.controls, () => this.prepare(situation));
   }
 
   redraw(): void {

@@ -6,7 +6,7 @@ import { topEventRows, topEventsTable, type TopEventRow } from '../shape/topEven
 import type { DashboardCard, Page, Situation } from '../situation';
 import { Card, type AskedQuery } from '../ui/card';
 import { segmented } from '../ui/controls';
-import { fill, h, type Child } from '../ui/dom';
+import { fill, h, keepingFocus, type Child } from '../ui/dom';
 import { withEventPicked } from '../view';
 
 const COMPARISON_LIMIT = 100;
@@ -14,6 +14,7 @@ const COMPARISON_LIMIT = 100;
 export class TopEventsCard implements DashboardCard {
   readonly frame: Card;
   private readonly list = h('ol', { class: 'bars' });
+  private drawn = '';
   private readonly total = h('p', { class: 'card-foot' });
 
   constructor(private readonly page: Page) {
@@ -43,9 +44,9 @@ export class TopEventsCard implements DashboardCard {
       return;
     }
     const { format } = this.page;
-    const focused = document.activeElement?.closest('.bars button')?.getAttribute('data-event');
-    fill(this.list, rows.map((row) => this.row(row, situation)));
-    if (focused !== undefined) this.list.querySelector<HTMLElement>(`button[data-event="${CSS.escape(focused ?? '')}"]`)?.focus();
+    const key = JSON.stringify([rows, view]);
+    if (key !== this.drawn) keepingFocus(this.list, () => fill(this.list, rows.map((row) => this.row(row, situation))));
+    this.drawn = key;
     const others = otherEvents > 0 ? ` · ${format.count(otherEvents)} in other types` : '';
     this.total.textContent = `${format.count(totalEvents)} events by ${format.count(totalUsers)} users${others}`;
     this.frame.ready(table, queries);

@@ -21,6 +21,8 @@ export interface Note {
 export class Chart {
   private chart: ECharts | null = null;
   private note: (index: number) => Note | null = () => null;
+  /** What stands there: the same picture is not drawn again, so that a note being read stays. */
+  private drawn = '';
   private length = 0;
   private current = -1;
 
@@ -37,10 +39,14 @@ export class Chart {
   /** Draws. `length` is the number of places on the horizontal axis, `label` the picture in one sentence. */
   draw(option: ChartOption, length: number, label: string, note: (index: number) => Note | null): void {
     this.note = note;
+    const key = JSON.stringify([option, label]);
+    if (key === this.drawn) return;
+    this.drawn = key;
     this.length = length;
     this.current = -1;
     this.element.setAttribute('aria-label', `${label} Arrow keys read the points.`);
-    const still = window.matchMedia('(prefers-reduced-motion: reduce)').matches;
+    const isFirst = this.chart === null;
+    const still = !isFirst || window.matchMedia('(prefers-reduced-motion: reduce)').matches;
     const tooltip: TooltipComponentOption = {
       trigger: 'axis',
       confine: true,
@@ -58,7 +64,7 @@ export class Chart {
     };
     this.chart ??= init(this.element, null, { renderer: 'svg', ...this.size() });
     this.chart.setOption(
-      { animation: !still, animationDuration: 350, animationDurationUpdate: 250, textStyle: { fontFamily: 'inherit' }, ...option, tooltip: { ...tooltip, ...(option.tooltip as TooltipComponentOption | undefined) } },
+      { animation: !still, animationDuration: 350, textStyle: { fontFamily: 'inherit' }, ...option, tooltip: { ...tooltip, ...(option.tooltip as TooltipComponentOption | undefined) } },
       { notMerge: true },
     );
   }

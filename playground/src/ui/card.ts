@@ -36,6 +36,7 @@ export class Card {
   private table: Table | null = null;
   private queries: readonly AskedQuery[] = [];
   private hasData = false;
+  private isEmpty = false;
 
   constructor(
     readonly id: string,
@@ -84,39 +85,39 @@ export class Card {
 
   /** Shows an answer. The chart must be drawn already. */
   ready(table: Table, queries: readonly AskedQuery[]): void {
+    this.answered(table, queries, false);
+  }
+
+  private answered(table: Table, queries: readonly AskedQuery[], isEmpty: boolean): void {
     this.settle();
     this.hasData = true;
+    this.isEmpty = isEmpty;
     this.table = table;
     this.queries = queries;
     this.copyButton.disabled = false;
-    this.message.hidden = true;
     this.show(this.tab);
   }
 
   /** Shows that there is nothing to draw. Table and query stay readable. */
   empty(text: string, table: Table, queries: readonly AskedQuery[]): void {
-    this.ready(table, queries);
     fill(this.message, [h('p', {}, text)]);
-    this.message.hidden = false;
-    this.chart.hidden = true;
-    this.message.hidden = this.tab !== 'chart';
-    this.chart.dataset['empty'] = 'true';
+    this.answered(table, queries, true);
   }
 
   /** Shows why there is no answer; an old picture is not left standing as if it were true. */
   failed(text: string, retry: () => void): void {
     this.settle();
     this.hasData = false;
+    this.isEmpty = true;
     this.table = null;
+    this.queries = [];
+    this.tab = 'chart';
     this.copyButton.disabled = true;
     fill(this.message, [
       h('p', { class: 'error-text' }, text),
       h('button', { type: 'button', class: 'button' }, 'Try again', { click: retry }),
     ]);
-    this.message.hidden = false;
-    this.chart.hidden = true;
-    this.tablePane.hidden = true;
-    this.queryPane.hidden = true;
+    this.show('chart');
   }
 
   /** Stops the waiting without an answer, because the server is away: keeps what is there. */
@@ -127,18 +128,16 @@ export class Card {
   private settle(): void {
     this.element.removeAttribute('aria-busy');
     this.element.classList.remove('first-load');
-    delete this.chart.dataset['empty'];
   }
 
   private show(tab: Tab): void {
     this.tab = tab;
     this.tabButtons.forEach((button, index) => button.setAttribute('aria-pressed', TABS[index]?.tab === tab ? 'true' : 'false'));
-    const isEmpty = this.chart.dataset['empty'] === 'true';
-    this.chart.hidden = tab !== 'chart' || isEmpty;
-    this.message.hidden = !(tab === 'chart' && isEmpty);
+    this.chart.hidden = tab !== 'chart' || this.isEmpty;
+    this.message.hidden = tab !== 'chart' || !this.isEmpty;
     this.tablePane.hidden = tab !== 'table';
     this.queryPane.hidden = tab !== 'query';
-    if (tab === 'table' && this.table) fill(this.tablePane, [renderTable(this.table, this.title, this.format)]);
+    if (tab === 'table') fill(this.tablePane, [this.table && renderTable(this.table, this.title, this.format)]);
     if (tab === 'query') fill(this.queryPane, this.queries.map(renderQuery));
   }
 }

@@ -31,6 +31,20 @@ function append(element: Element, children: readonly Child[]): void {
   for (const child of children) if (child !== null && child !== undefined && child !== false) element.append(child);
 }
 
+/** Redraws a part of the page; if a control in it had the focus, the control of the same name has it afterwards. */
+export function keepingFocus(within: Element, redraw: () => void): void {
+  const focused = document.activeElement;
+  const name = focused !== null && within.contains(focused) ? nameOf(focused) : null;
+  redraw();
+  if (name === null || within.contains(document.activeElement)) return;
+  const controls = [...within.querySelectorAll<HTMLElement>('button, input, select')];
+  controls.find((control) => nameOf(control) === name)?.focus();
+}
+
+function nameOf(control: Element): string {
+  return control.getAttribute('data-event') ?? control.getAttribute('aria-label') ?? control.textContent ?? '';
+}
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** A line icon, 16 by 16, drawn in the colour of the text around it; decoration only. */

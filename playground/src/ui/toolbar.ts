@@ -6,7 +6,7 @@ import { comparisonRange } from '../questions';
 import { pinned, PRESETS, serialiseView, type View } from '../view';
 import { copyText } from './announce';
 import { segmented, toggle } from './controls';
-import { fill, h, icon, ICONS, type Child } from './dom';
+import { fill, h, icon, ICONS, keepingFocus, type Child } from './dom';
 
 const UNITS: readonly { readonly value: Unit; readonly label: string }[] = [
   { value: 'day', label: 'Day' },
@@ -26,8 +26,7 @@ export class Toolbar {
     const key = `${serialiseView(view)} ${today}`;
     if (key === this.drawn) return;
     this.drawn = key;
-    const focused = focusedLabel(this.element);
-    fill(this.element, [
+    const controls: Child[] = [
       this.rangePicker(situation),
       view.range.kind === 'custom' && this.dayFields(situation),
       segmented('By', UNITS, view.unit, (unit) => this.page.change({ unit, periods: null })),
@@ -37,8 +36,8 @@ export class Toolbar {
       h('button', { type: 'button', class: 'quiet push', title: 'Copy a link to this picture, days written out', 'aria-label': 'Copy link' }, [icon(ICONS.link)], {
         click: () => void copyText(linkTo(pinned(view, today)), 'Link'),
       }),
-    ]);
-    restoreFocus(this.element, focused);
+    ];
+    keepingFocus(this.element, () => fill(this.element, controls));
   }
 
   private rangePicker({ view, range }: Situation): HTMLElement {
@@ -87,17 +86,4 @@ export class Toolbar {
 export function linkTo(view: View): string {
   const query = serialiseView(view);
   return new URL(query === '' ? './' : `./?${query}`, document.baseURI).href;
-}
-
-/** How the control that has the focus is called, to find its successor after drawing anew. */
-function focusedLabel(within: HTMLElement): string | null {
-  const focused = document.activeElement;
-  if (!(focused instanceof HTMLElement) || !within.contains(focused)) return null;
-  return focused.getAttribute('aria-label') ?? focused.textContent;
-}
-
-function restoreFocus(within: HTMLElement, label: string | null): void {
-  if (label === null) return;
-  const controls = [...within.querySelectorAll<HTMLElement>('button, input')];
-  controls.find((control) => (control.getAttribute('aria-label') ?? control.textContent) === label)?.focus();
 }
