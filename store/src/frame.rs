@@ -253,6 +253,7 @@ impl Store {
                 i32::from(request.every_type).into(),
                 request.range.from.number().into(),
                 request.range.to.number().into(),
+                i32::from(request.every_type || !request.names.is_empty()).into(),
             ];
             let statement = self
                 .inner
