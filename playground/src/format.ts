@@ -1,6 +1,6 @@
 // Numbers and days in the reader's own locale. Days are shown as they are, never shifted by the browser's time zone.
 
-import { addDays, addUnits, type LocalDate, type Unit } from './days';
+import { addDays, type LocalDate, type Unit } from './days';
 
 export class Formatter {
   private readonly whole: Intl.NumberFormat;
@@ -82,7 +82,9 @@ export class Formatter {
   period(start: LocalDate, unit: Unit): string {
     if (unit === 'day') return this.weekday(start);
     if (unit === 'month') return this.monthShort.format(instant(start));
-    return this.dayShort.formatRange(instant(start), instant(addDays(addUnits(start, 'week', 1), -1)));
+    const end = addDays(start, 6);
+    const isTurnOfYear = start.slice(0, 4) !== end.slice(0, 4);
+    return isTurnOfYear ? `${this.day(start)} – ${this.day(end)}` : this.dayShort.formatRange(instant(start), instant(end));
   }
 
   periodShort(start: LocalDate, unit: Unit): string {

@@ -23,7 +23,7 @@ export class TopEventsCard implements DashboardCard {
   }
 
   prepare({ view }: Situation): void {
-    this.frame.describe('Click an event to follow it through the page');
+    this.frame.describe('Click one to follow it through the page');
     fill(this.frame.controls, [
       segmented('Rank by', [{ value: 'EVENTS', label: 'By events' }, { value: 'USERS', label: 'By users' }], view.rank, (rank) => this.page.change({ rank })),
     ]);

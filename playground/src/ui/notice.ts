@@ -29,17 +29,17 @@ interface Way {
 }
 
 function ways(url: string, today: LocalDate): readonly Way[] {
-  const mutation = 'mutation Send($input: IngestEventInput!) { ingestEvent(input: $input) { status userErrors { message } } }';
+  const mutation = 'mutation ($event: IngestEventInput!) { ingestEvent(input: $event) { status } }';
   return [
     {
       title: 'From a terminal',
       hint: 'curl is enough. Send it twice with an eventId and it is still counted once.',
-      code: `curl ${url} \\\n  -H 'content-type: application/json' \\\n  -d '{"query": "${mutation}",\n       "variables": {"input": {"userId": "ada", "eventType": "signup"}}}'`,
+      code: `curl ${url} \\\n  -H 'content-type: application/json' \\\n  -d '{\n    "query": "${mutation}",\n    "variables": {\n      "event": { "userId": "ada", "eventType": "signup" }\n    }\n  }'`,
     },
     {
       title: 'From JavaScript',
       hint: 'In Node, Deno or Bun, or a page of the same origin. No library needed.',
-      code: `await fetch('${url}', {\n  method: 'POST',\n  headers: { 'content-type': 'application/json' },\n  body: JSON.stringify({\n    query: \`${mutation}\`,\n    variables: { input: { userId: 'ada', eventType: 'signup' } },\n  }),\n});`,
+      code: `await fetch('${url}', {\n  method: 'POST',\n  headers: { 'content-type': 'application/json' },\n  body: JSON.stringify({\n    query: \`mutation ($event: IngestEventInput!) {\n      ingestEvent(input: $event) { status }\n    }\`,\n    variables: { event: { userId: 'ada', eventType: 'signup' } },\n  }),\n});`,
     },
     {
       title: 'Test data, or your own files',
