@@ -85,6 +85,8 @@ struct Shared {
 /// # Errors
 /// A sentence that says what was lost, doubled, changed, alien or refused, or what could not be started.
 pub async fn chaos(options: ChaosOptions, say: impl Fn(String)) -> Result<ChaosReport, String> {
+    let mut options = options;
+    options.kohorta.program = Some(options.kohorta.resolved_program()?);
     let started = Instant::now();
     let mut server = serve(&options)?;
     let (address, _) = watch::channel(server.address());

@@ -1,6 +1,7 @@
 //! A database of its own for each test, made by the real migrations, gone when the value is dropped.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use chrono_tz::Tz;
@@ -9,6 +10,8 @@ use store::{Store, StoreOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::cluster::Cluster;
+use crate::proxy::Proxy;
 use crate::shared_cluster::SharedCluster;
 
 /// One of the two databases that Kohorta runs on.
@@ -129,6 +132,18 @@ impl TestDatabase {
         let rows = connection.query_all_raw(statement).await;
         close(connection).await;
         rows.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// A network in front of this database that can be cut, and the database's address through it.
+    ///
+    /// # Panics
+    /// For SQLite: a file is always within reach.
+    pub async fn behind_proxy(&self) -> (Proxy, String) {
+        assert_eq!(self.backend, Backend::Postgres, "a file is always within reach");
+        let port = SharedCluster::join().port();
+        let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], port))).await;
+        let url = Cluster::url(proxy.address().port(), &self.name);
+        (proxy, url)
     }
 
     fn sqlite() -> Self {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use crate::http::Client;
 use crate::programs::{built_from_present_sources, signal};
@@ -20,12 +21,26 @@ pub struct KohortaOptions {
     pub arguments: Vec<String>,
 }
 
+impl KohortaOptions {
+    /// The program that is run.
+    ///
+    /// # Errors
+    /// A sentence that says what to run, if none is named and the one of this workspace is missing or outdated.
+    pub fn resolved_program(&self) -> Result<PathBuf, String> {
+        match &self.program {
+            Some(program) => Ok(program.clone()),
+            None => built_from_present_sources("kohorta"),
+        }
+    }
+}
+
 /// A running server. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Kohorta {
     process: Child,
     address: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Kohorta {
@@ -53,11 +68,14 @@ impl Kohorta {
             push(&log, line);
             if let Some(address) = address {
                 let rest = Arc::clone(&log);
-                std::thread::spawn(move || lines.for_each(|line| push(&rest, line)));
+                let reader = Some(std::thread::spawn(move || {
+                    lines.for_each(|line| push(&rest, line));
+                }));
                 return Ok(Self {
                     process,
                     address,
                     log,
+                    reader,
                 });
             }
         }
@@ -76,8 +94,14 @@ impl Kohorta {
         self.address
     }
 
-    /// What it has written to its log so far.
-    pub fn log(&self) -> Vec<String> {
+    /// Everything it wrote to its log; to be asked for once it has ended.
+    ///
+    /// # Panics
+    /// If the log could not be read.
+    pub fn log_to_end(&mut self) -> Vec<String> {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log can be read");
+        }
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -118,10 +142,7 @@ pub fn run(options: &KohortaOptions) -> Result<Output, String> {
 
 /// The program with its arguments, without this process's settings, ending with the thread that starts it.
 fn command(options: &KohortaOptions) -> Result<Command, String> {
-    let program = match &options.program {
-        Some(program) => program.clone(),
-        None => built_from_present_sources("kohorta")?,
-    };
+    let program = options.resolved_program()?;
     let mut command = Command::new("setpriv");
     command
         .arg("--pdeathsig=KILL")

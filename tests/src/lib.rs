@@ -6,6 +6,7 @@
 //! - [`questions`]: the questions to a store in one line each.
 //! - [`oracle`]: what every number should be, by the dumbest recount that follows `docs/analytics.md`.
 //! - [`http`], [`kohorta`]: a client, and the real program started as a process.
+//! - [`proxy`]: a network between a server and its database that can be cut.
 //! - [`chaos`]: the run that kills a server under load and counts what is left.
 //!
 //! Nothing here is part of the product. What is missing on the machine is an error that says how to get it, never
@@ -19,6 +20,7 @@ pub mod http;
 pub mod kohorta;
 pub mod oracle;
 pub mod programs;
+pub mod proxy;
 pub mod questions;
 pub mod shared_cluster;
 pub mod streams;

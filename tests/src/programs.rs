@@ -56,8 +56,10 @@ fn newer_source(list: &Path, built: SystemTime) -> Option<PathBuf> {
     let text = std::fs::read_to_string(list).ok()?;
     let (_, sources) = text.split_once(": ")?;
     let changed_later = |path: &PathBuf| {
-        let changed = path.metadata().and_then(|metadata| metadata.modified());
-        changed.is_ok_and(|changed| changed > built)
+        let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file);
+        metadata
+            .and_then(|metadata| metadata.modified().ok())
+            .is_some_and(|changed| changed > built)
     };
     sources
         .lines()

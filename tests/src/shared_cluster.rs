@@ -45,6 +45,11 @@ impl SharedCluster {
         })
     }
 
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address of one database in the cluster.
     pub fn url(&self, database: &str) -> String {
         Cluster::url(self.port, database)

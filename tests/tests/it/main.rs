@@ -24,13 +24,23 @@ macro_rules! on_both_databases {
 }
 
 mod active_users;
+mod app;
 mod checks;
 mod concurrency;
 mod fold;
+mod graphql_answers;
+mod graphql_ingest;
 mod house;
+mod http;
+mod importer_databases;
+mod importer_files;
+mod importer_generator;
+mod importer_program;
+mod importer_rejects;
 mod ingest;
 mod machinery;
 mod migrations;
+mod program;
 mod retention;
 mod streams;
 mod timezone;
