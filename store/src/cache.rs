@@ -15,6 +15,9 @@ pub(crate) enum SetKey {
     Day { facet: i32, day: Day },
     /// `seen` of a facet.
     Seen { facet: i32 },
+    /// The union of `active` of a facet over some days, both included. Its version is the highest one of their rows and
+    /// how many rows they are: whatever changes a row gives it a higher version than any before.
+    Union { facet: i32, from: Day, to: Day },
     /// Who had an event of `return_facet` at or after the first one of `start_facet` on a day.
     SameDay {
         start_facet: i32,

@@ -18,8 +18,10 @@ use sea_orm::{
 
 use crate::{dialect::Dialect, error::StoreError};
 
-/// How long a caller waits for a free connection before it learns that the database is unavailable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a caller waits for a connection to PostgreSQL before it learns that the database is unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
+/// The same on SQLite, whose one writing connection is never away, only busy, for instance with a large fold.
+const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long SQLite waits for another process that writes.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages of WAL before SQLite copies them into the file: bulk loads are twice as fast as with its default of 1,000.
@@ -67,7 +69,10 @@ pub(crate) async fn open_pool(
     let mut options = ConnectOptions::new(database_url);
     options
         .sqlx_logging(false)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(match dialect {
+            Dialect::Sqlite => SQLITE_ACQUIRE_TIMEOUT,
+            Dialect::Postgres => ACQUIRE_TIMEOUT,
+        })
         .test_before_acquire_if_idle_for(Duration::from_secs(5));
     match dialect {
         Dialect::Sqlite => {

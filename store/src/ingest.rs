@@ -154,8 +154,11 @@ impl Store {
             };
             let again = match &error {
                 StoreError::Contended(_) => retries < MAX_RETRIES,
-                // A connection that was cut while idle: nothing of this transaction can have been committed.
-                StoreError::Unavailable(_) => retries == 0,
+                // A connection that was cut while idle: nothing of this transaction can have been committed. Where no
+                // connection was to be had at all, the caller has waited long enough.
+                StoreError::Unavailable(cause) => {
+                    retries == 0 && !matches!(cause.as_ref(), DbErr::ConnectionAcquire(_))
+                }
                 _ => false,
             };
             if !again {

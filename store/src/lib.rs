@@ -30,7 +30,7 @@ mod writer;
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -107,6 +107,8 @@ struct Inner {
     types: RwLock<HashSet<String>>,
     /// Woken after every commit that appended to the log.
     appended: Notify,
+    /// Rows of the log that were folded here since it was last vacuumed.
+    folded_since_vacuum: AtomicU64,
 }
 
 /// The statements of this store's database, made once.
@@ -187,6 +189,7 @@ impl Store {
             settings: RwLock::new(settings),
             types: RwLock::new(HashSet::new()),
             appended: Notify::new(),
+            folded_since_vacuum: AtomicU64::new(0),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -210,6 +213,11 @@ impl Store {
             Dialect::Sqlite => "SQLite",
             Dialect::Postgres => "PostgreSQL",
         }
+    }
+
+    /// Whether the database takes one transaction that writes at a time.
+    pub(crate) fn has_one_writer(&self) -> bool {
+        self.inner.dialect == Dialect::Sqlite
     }
 
     /// Asks the database something trivial that needs its tables.

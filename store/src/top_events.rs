@@ -1,5 +1,7 @@
 //! Reads top events.
 
+use std::sync::Arc;
+
 use activity::{
     calendar::{Day, DayRange},
     set::UserSet,
@@ -10,7 +12,8 @@ use chrono::DateTime;
 use crate::{
     Store, StoreError,
     answers::Basis,
-    frame::{Frame, FrameRequest, Need},
+    cache::SetKey,
+    frame::{Frame, FrameRequest, Need, View},
 };
 
 /// The event types with the most events or users from `from` to `to`, both included.
@@ -88,10 +91,7 @@ impl Store {
                 .collect()
         };
         let view = self.view(&request, needs).await?;
-        let users = |position: usize| {
-            let days = view.sets(position, range);
-            UserSet::union_of(days.map(|(_, row)| &row.active)).len()
-        };
+        let users = |position: usize| self.distinct_users(&view, position, range);
         let totals = |position: usize| {
             let facet = &view.frame.facets[position];
             let event_type = facet.name.clone().unwrap_or_default();
@@ -113,5 +113,47 @@ impl Store {
         let total_events = everybody.map_or(0, |position| view.frame.facets[position].events(range));
         let answer = top_events(ranked, total_events, everybody.map_or(0, users));
         Ok((Basis::of(&view.frame), answer))
+    }
+
+    /// Distinct users of a facet over `range`, whose sets the view has.
+    ///
+    /// While events come in, the last days change all the time and those before them hardly ever, so the union of the
+    /// latter is kept.
+    fn distinct_users(&self, view: &View, position: usize, range: DayRange) -> u64 {
+        let facet = &view.frame.facets[position];
+        let yesterday = range.to.plus(-1);
+        let changing = facet
+            .unfolded
+            .first()
+            .map_or(yesterday, |day| yesterday.min(*day));
+        let settled = DayRange {
+            from: range.from,
+            to: changing.plus(-1),
+        };
+        let recent = DayRange {
+            from: changing.max(range.from),
+            to: range.to,
+        };
+        let recent = UserSet::union_of(view.sets(position, recent).map(|(_, row)| &row.active));
+        if settled.length() == 0 {
+            return recent.len();
+        }
+        let rows = facet.rows.range(settled.from..=settled.to);
+        let version = rows.fold((0, 0), |(highest, rows), (_, row)| (row.1.max(highest), rows + 1));
+        let key = SetKey::Union {
+            facet: facet.facet,
+            from: settled.from,
+            to: settled.to,
+        };
+        let cached = self.inner.cache.get(key, version).map(|sets| sets.active);
+        let settled = cached.unwrap_or_else(|| {
+            let sets = view.sets(position, settled).map(|(_, row)| &row.active);
+            let union = Arc::new(UserSet::union_of(sets));
+            self.inner
+                .cache
+                .insert(key, version, Arc::clone(&union), Arc::clone(&union));
+            union
+        });
+        settled.or_len(&recent)
     }
 }

@@ -96,7 +96,13 @@ impl Writer {
             capacity,
         });
         let mut tasks = JoinSet::new();
-        for _ in 0..options.writers.max(1) {
+        // On SQLite a second writer would only wait for the one connection, with events that could share a commit.
+        let writers = if store.has_one_writer() {
+            1
+        } else {
+            options.writers.max(1)
+        };
+        for _ in 0..writers {
             tasks.spawn(write(store.clone(), options.clone(), Arc::clone(&queue)));
         }
         Self {
