@@ -7,6 +7,8 @@ import { expect } from 'vitest';
 
 const EXECUTABLE = process.env['KOHORTA_CHROMIUM'] ?? '/usr/bin/chromium';
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+/** Patience for a machine that builds something else meanwhile. */
+const TIMEOUT_MS = 60_000;
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 export async function launchBrowser(): Promise<Browser> {
@@ -29,6 +31,7 @@ export const PHONE: BrowserContextOptions = { viewport: { width: 390, height: 84
 /** Opens a page in a fresh profile. */
 export async function visit(browser: Browser, url: string, options: BrowserContextOptions = DESKTOP): Promise<Visit> {
   const context = await browser.newContext({ locale: 'en-GB', reducedMotion: 'reduce', permissions: ['clipboard-read', 'clipboard-write'], ...options });
+  context.setDefaultTimeout(TIMEOUT_MS);
   const page = await context.newPage();
   const { origin } = new URL(url);
   const foreign: string[] = [];
@@ -55,12 +58,18 @@ interface AxeResult {
   readonly violations: readonly { readonly id: string; readonly impact: string | null; readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[] }[];
 }
 
+/** What of a page is examined. */
+interface Scope {
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+}
+
 /** Fails on any serious or critical accessibility fault. */
-export async function expectAccessible(page: Page, exclude: readonly string[] = []): Promise<void> {
+export async function expectAccessible(page: Page, { include = ['html'], exclude = [] }: Scope = {}): Promise<void> {
   await page.evaluate(AXE);
   const result = await page.evaluate(
-    async (without) => (window as unknown as { axe: { run(context: object): Promise<AxeResult> } }).axe.run({ include: [['html']], exclude: without.map((selector) => [selector]) }),
-    exclude,
+    async (context) => (window as unknown as { axe: { run(context: object, options: object): Promise<AxeResult> } }).axe.run(context, { resultTypes: ['violations'] }),
+    { include: include.map((selector) => [selector]), exclude: exclude.map((selector) => [selector]) },
   );
   const serious = result.violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
   expect(serious.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary ?? ''}`).join(' | ')}`)).toEqual([]);

@@ -10,7 +10,7 @@ import { NewReturningCard } from './cards/newReturning';
 import { RetentionCard } from './cards/retention';
 import { TopEventsCard } from './cards/topEvents';
 import { dayIn, type LocalDate } from './days';
-import { Formatter, utcOffset } from './format';
+import { Formatter, readersLocale, utcOffset } from './format';
 import type { DashboardCard, Page, Situation } from './situation';
 import { fill, h, keepingFocus } from './ui/dom';
 import { Header, openKeyDialog } from './ui/header';
@@ -29,7 +29,7 @@ const AWAY_MS = 2_000;
 type Info = ServerInfoQuery['serverInfo'];
 
 export class Dashboard implements Page {
-  readonly format = new Formatter(navigator.languages[0]);
+  readonly format = new Formatter(readersLocale(navigator.languages));
   private view: View = parseView(location.search);
   private info: Info | null = null;
   private running = new AbortController();

@@ -35,8 +35,9 @@ export function lengthInDays(range: Range): number {
 
 /** The calendar day that `now` falls on in an IANA time zone. */
 export function dayIn(timezone: string, now: Date): LocalDate {
-  const parts = new Intl.DateTimeFormat('en-CA', { timeZone: timezone, year: 'numeric', month: '2-digit', day: '2-digit' });
-  return parts.format(now);
+  const format = new Intl.DateTimeFormat('en', { timeZone: timezone, calendar: 'gregory', year: 'numeric', month: '2-digit', day: '2-digit' });
+  const parts = new Map(format.formatToParts(now).map(({ type, value }) => [type, value]));
+  return `${parts.get('year')}-${parts.get('month')}-${parts.get('day')}`;
 }
 
 export function startOfUnit(day: LocalDate, unit: Unit): LocalDate {

@@ -100,7 +100,18 @@ function instant(day: LocalDate): Date {
   return new Date(`${day}T00:00:00Z`);
 }
 
-/** Minutes between a zone's local time and UTC at a moment, as "UTC+02:00". */
+/** The first language of the reader that is a locale; browsers in bare environments name some that are not. */
+export function readersLocale(languages: readonly string[]): string | undefined {
+  return languages.find((language) => {
+    try {
+      return Intl.getCanonicalLocales(language).length > 0;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** How far a zone's local time is from UTC at a moment, as "UTC+02:00". */
 export function utcOffset(timezone: string, moment: Date): string {
   const parts = new Intl.DateTimeFormat('en', { timeZone: timezone, timeZoneName: 'longOffset' }).formatToParts(moment);
   const name = parts.find((part) => part.type === 'timeZoneName')?.value ?? 'GMT';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Formatter, utcOffset } from '../src/format';
+import { Formatter, readersLocale, utcOffset } from '../src/format';
 
 test('numbers and days follow the locale of the reader', () => {
   expect(new Formatter('en-GB').count(1234567)).toBe('1,234,567');
@@ -18,6 +18,11 @@ test('periods are named by what they are', () => {
   const format = new Formatter('en-GB');
   expect(format.period('2026-11-16', 'week').replaceAll(/\s/g, '')).toBe('16–22Nov');
   expect(format.period('2026-11-01', 'month')).toBe('Nov 2026');
+});
+
+test('a language that is no locale is passed over', () => {
+  expect(readersLocale(['en-US@posix', 'de-AT'])).toBe('de-AT');
+  expect(readersLocale(['c@x'])).toBeUndefined();
 });
 
 test('the offset of a zone depends on the moment', () => {
