@@ -31,7 +31,7 @@ pub struct ChaosOptions {
     pub connections: u64,
     /// How often the server is killed, at equal distances.
     pub kills: u64,
-    /// The program, arguments apart.
+    /// The program; its arguments are more arguments for serving.
     pub kohorta: KohortaOptions,
 }
 
@@ -209,10 +209,9 @@ async fn attempt(shared: &Shared, client: &mut Client, number: u64) -> Result<bo
 
 /// Starts a server on the run's database.
 fn serve(options: &ChaosOptions) -> Result<Kohorta, String> {
-    Kohorta::serve(&with_arguments(
-        options,
-        &["--database-url", &options.database_url],
-    ))
+    let mut serving = with_arguments(options, &["--database-url", &options.database_url]);
+    serving.arguments.extend_from_slice(&options.kohorta.arguments);
+    Kohorta::serve(&serving)
 }
 
 fn verify(options: &ChaosOptions) -> Result<(), String> {
@@ -232,11 +231,11 @@ fn verify(options: &ChaosOptions) -> Result<(), String> {
 }
 
 fn with_arguments(options: &ChaosOptions, arguments: &[&str]) -> KohortaOptions {
-    let mut kohorta = options.kohorta.clone();
-    kohorta
-        .arguments
-        .extend(arguments.iter().map(ToString::to_string));
-    kohorta
+    let arguments = arguments.iter().map(ToString::to_string).collect();
+    KohortaOptions {
+        arguments,
+        ..options.kohorta.clone()
+    }
 }
 
 /// After how many acknowledgements the kill with this number comes.
