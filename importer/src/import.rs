@@ -204,7 +204,8 @@ async fn transfer(
     sources: Vec<Source>,
     connections: u32,
 ) -> Option<InputError> {
-    let (sender, receiver) = mpsc::channel(connections as usize);
+    // Enough that writers need not wait for the reader; more would only cost memory.
+    let (sender, receiver) = mpsc::channel(connections.div_ceil(2) as usize);
     let queue = Arc::new(Mutex::new(receiver));
     let (done, mut reader) = oneshot::channel();
     let mut sink = QueueSink {

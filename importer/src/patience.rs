@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use store::StoreError;
 
-use crate::progress::Progress;
+use crate::{progress::Progress, stop::Stop};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -17,10 +17,12 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Calls `work` until it succeeds, fails for good, or has failed for longer than the limit; with growing pauses.
+    /// Calls `work` until it succeeds, fails for good, has failed for longer than the limit, or failed and `stop` is
+    /// thrown; with growing pauses.
     pub(crate) async fn retry<T, F>(
         self,
         progress: &Progress,
+        stop: &Stop,
         mut work: impl FnMut() -> F,
     ) -> Result<T, StoreError>
     where
@@ -46,7 +48,10 @@ impl Patience {
             }
             // Several importers must not come back in step.
             let share: f64 = rand::rng().random_range(0.5..1.0);
-            tokio::time::sleep(pause.mul_f64(share)).await;
+            tokio::select! {
+                () = stop.writing_ends() => return Err(error),
+                () = tokio::time::sleep(pause.mul_f64(share)) => {}
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

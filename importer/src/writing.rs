@@ -92,16 +92,22 @@ impl Writing {
     }
 
     async fn write(&self, number: u64, mut batch: Batch) -> Result<(), String> {
-        let events = std::mem::take(&mut batch.events);
+        let events: Arc<[NewEvent]> = std::mem::take(&mut batch.events).into();
         let told = |error: StoreError| sentence(&error);
         let outcomes = match &self.target {
             Target::Store(store) => {
-                let work = || store.ingest(events.clone());
-                self.patience.retry(&self.progress, work).await.map_err(told)?
+                let work = || store.ingest_shared(Arc::clone(&events));
+                self.patience
+                    .retry(&self.progress, &self.stop, work)
+                    .await
+                    .map_err(told)?
             }
             Target::DryRun(Some(store), _) => {
-                let work = || store.preview(events.clone());
-                self.patience.retry(&self.progress, work).await.map_err(told)?
+                let work = || store.preview(events.to_vec());
+                self.patience
+                    .retry(&self.progress, &self.stop, work)
+                    .await
+                    .map_err(told)?
             }
             Target::DryRun(None, _) => vec![IngestOutcome::Stored; events.len()],
         };
@@ -167,7 +173,10 @@ impl Writing {
         let Target::Store(store) = &self.target else {
             return Ok(());
         };
-        let folded = self.patience.retry(&self.progress, || store.fold_all()).await;
+        let folded = self
+            .patience
+            .retry(&self.progress, &self.stop, || store.fold_all())
+            .await;
         folded.map(|_| ()).map_err(|error| {
             format!(
                 "the rows are stored, but could not be folded (a server or the next import will): {}",

@@ -119,6 +119,14 @@ impl Store {
     /// Nothing is known to be stored then; sending the same events (with their ids) again is safe.
     /// [`StoreError::Unavailable`], [`StoreError::Timeout`] and [`StoreError::Contended`] may pass.
     pub async fn ingest(&self, events: Vec<NewEvent>) -> Result<Vec<IngestOutcome>, StoreError> {
+        self.ingest_shared(events.into()).await
+    }
+
+    /// [`Store::ingest`] for callers that need the events afterwards, to send them again if that failed.
+    ///
+    /// # Errors
+    /// As [`Store::ingest`].
+    pub async fn ingest_shared(&self, events: Arc<[NewEvent]>) -> Result<Vec<IngestOutcome>, StoreError> {
         let store = self.clone();
         self.spawn(async move { store.ingest_here(&events).await }).await
     }

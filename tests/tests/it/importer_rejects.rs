@@ -166,8 +166,8 @@ fn every_kind() -> Vec<Bad> {
         ),
         bad(
             format!("{id},ana,open,{AT},{{\"a\":1,\"b\":2}}"),
-            "",
-            "has 6 values",
+            "value 6",
+            "value 6 has text behind its closing quote",
         ),
         bad(
             format!("{id},ana,open,{AT},\"{{\"a\":1}}\""),

@@ -32,6 +32,7 @@ mod graphql_answers;
 mod graphql_ingest;
 mod house;
 mod http;
+mod importer_away;
 mod importer_databases;
 mod importer_files;
 mod importer_generator;
