@@ -26,8 +26,8 @@ use crate::{
     writing::{FoldDue, Target, Writing},
 };
 
-/// Transactions at the same time on PostgreSQL; see docs/importing.md for the measurements.
-const DEFAULT_CONNECTIONS: u32 = 4;
+/// Transactions at the same time on PostgreSQL: as many as there are cores, within bounds. More only wait for each other.
+const DEFAULT_CONNECTIONS: std::ops::RangeInclusive<usize> = 2..=4;
 
 /// Why an import did not start.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ async fn open_target(arguments: &ImportArguments) -> Result<Target, String> {
             .map_err(|error| told(&error))?;
         connection.close().await.map_err(|error| told(&error))?;
     }
-    let connections = arguments.connections.unwrap_or(DEFAULT_CONNECTIONS);
+    let connections = asked_connections(arguments);
     let options = StoreOptions {
         timezone: arguments.timezone,
         // One more for the fold.
@@ -189,11 +189,17 @@ fn is_absent(database_url: &str) -> bool {
     !std::path::Path::new(path.split('?').next().unwrap_or(path)).exists()
 }
 
+fn asked_connections(arguments: &ImportArguments) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let default = cores.clamp(*DEFAULT_CONNECTIONS.start(), *DEFAULT_CONNECTIONS.end());
+    arguments.connections.unwrap_or(default as u32)
+}
+
 fn connections(arguments: &ImportArguments, target: &Target) -> u32 {
     match target {
         // SQLite has one writer; a second task would only wait for it.
         Target::Store(store) | Target::DryRun(Some(store), _) if store.backend_name() == "SQLite" => 1,
-        _ => arguments.connections.unwrap_or(DEFAULT_CONNECTIONS),
+        _ => asked_connections(arguments),
     }
 }
 

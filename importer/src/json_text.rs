@@ -39,7 +39,7 @@ pub(crate) fn write_canonical(line: &mut Vec<u8>, value: &Value) {
         }
         Value::String(text) => write_string(line, text.as_bytes()),
         Value::Null | Value::Bool(_) | Value::Number(_) => {
-            line.extend_from_slice(value.to_string().as_bytes())
+            line.extend_from_slice(value.to_string().as_bytes());
         }
     }
 }

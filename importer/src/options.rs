@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{format::Format, generate::GenerateArguments, mapping::Assignment};
 
-/// Rows in one transaction unless something else is asked for; see docs/importing.md for the measurements.
+/// Rows in one transaction unless something else is asked for; see docs/benchmarks/import.md for the measurements.
 pub(crate) const DEFAULT_BATCH_ROWS: u32 = 10_000;
 
 const AFTER_HELP: &str = "\
@@ -74,7 +74,7 @@ pub(crate) struct ImportArguments {
     #[arg(long, value_name = "ROWS", default_value_t = DEFAULT_BATCH_ROWS, help_heading = "Database")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) batch_size: u32,
-    /// Transactions at the same time (SQLite: always 1) [default: 4]
+    /// Transactions at the same time (SQLite: always 1) [default: one a core, 2 to 4]
     #[arg(long, value_name = "COUNT", help_heading = "Database", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) connections: Option<u32>,
     /// How long a database that is away is waited for
