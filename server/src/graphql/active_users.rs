@@ -1,12 +1,13 @@
 //! `dau`: distinct active users per day.
 
 use activity::active_users::ActiveUsersPoint as Point;
-use async_graphql::{Context, Object, SimpleObject};
+use async_graphql::{Context, Object, ScalarType, SimpleObject, Value};
 use store::ActiveUsersQuestion;
 
 use super::arguments::{bounded, day_range};
 use super::error::Result;
 use super::resources::Resources;
+use super::rows::{Row, Rows};
 use super::scalars::{Count, LocalDate, TimeZone};
 use crate::limits::MAX_WINDOW_DAYS;
 
@@ -51,7 +52,7 @@ impl ActiveUsersQuery {
 #[derive(SimpleObject)]
 pub(super) struct ActiveUsers {
     /// One point for each day of the range, oldest first.
-    points: Vec<ActiveUsersPoint>,
+    points: Rows<ActiveUsersPoint>,
     /// The reporting time zone, in which days begin and end.
     timezone: TimeZone,
 }
@@ -67,6 +68,18 @@ pub(super) struct ActiveUsersPoint {
     new_users: Count,
     /// Whether the day is over; until then its numbers rise. Late events may raise those of complete days as well.
     complete: bool,
+}
+
+impl Row for ActiveUsersPoint {
+    fn value(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "date" => self.date.to_value(),
+            "users" => self.users.to_value(),
+            "newUsers" => self.new_users.to_value(),
+            "complete" => self.complete.into(),
+            _ => return None,
+        })
+    }
 }
 
 impl From<Point> for ActiveUsersPoint {

@@ -10,6 +10,7 @@ mod event;
 mod ingest;
 mod resources;
 mod retention;
+mod rows;
 mod scalars;
 mod server_info;
 mod top_events;

@@ -2,12 +2,13 @@
 
 use activity::calendar::{DayRange, Period as CalendarPeriod};
 use activity::retention::{Cell, Cohort, Criterion, Entry, Pooled, Retention as Answer};
-use async_graphql::{Context, Enum, Object, SimpleObject};
+use async_graphql::{Context, Enum, Object, ScalarType, SimpleObject, Value};
 use store::RetentionQuestion;
 
 use super::arguments::{bounded, day_range, event_type};
 use super::error::{ApiError, Result};
 use super::resources::Resources;
+use super::rows::{Row, Rows};
 use super::scalars::{Count, LocalDate, TimeZone};
 use crate::limits::{MAX_RETENTION_CELLS, MAX_RETENTION_PERIODS};
 
@@ -166,7 +167,7 @@ pub(super) struct RetentionCohort {
     /// Distinct users who entered in this period, within the range asked for.
     size: Count,
     /// Cell 0 is the cohort's own period.
-    cells: Vec<RetentionCell>,
+    cells: Rows<RetentionCell>,
 }
 
 /// How many users of one cohort returned.
@@ -225,6 +226,18 @@ impl From<Cell> for RetentionCell {
             rate: cell.rate,
             complete: cell.complete,
         }
+    }
+}
+
+impl Row for RetentionCell {
+    fn value(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "index" => self.index.into(),
+            "retained" => self.retained.to_value(),
+            "rate" => self.rate.map_or(Value::Null, Value::from),
+            "complete" => self.complete.into(),
+            _ => return None,
+        })
     }
 }
 
