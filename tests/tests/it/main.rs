@@ -41,6 +41,7 @@ mod importer_rejects;
 mod ingest;
 mod machinery;
 mod migrations;
+mod plans;
 mod program;
 mod retention;
 mod streams;

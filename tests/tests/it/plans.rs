@@ -1,0 +1,113 @@
+//! What reads `events` does so by an index, on both databases: the cost of an answer must not follow the number of
+//! stored events. The statements are those of the store's snapshots.
+
+use sea_orm::{ConnectionTrait, Statement, TransactionTrait, Value};
+use tests::database::{Backend, TestDatabase};
+
+on_both_databases!(
+    the_order_on_a_day_is_read_by_type_and_time,
+    events_of_known_ids_are_read_by_id
+);
+
+const SAME_DAY: [&str; 2] = [
+    include_str!("../../../store/src/snapshots/store__same_day__tests__same_day_sqlite.snap"),
+    include_str!("../../../store/src/snapshots/store__same_day__tests__same_day_postgres.snap"),
+];
+const INGEST: [&str; 2] = [
+    include_str!("../../../store/src/snapshots/store__ingest_sql__tests__ingest_sqlite.snap"),
+    include_str!("../../../store/src/snapshots/store__ingest_sql__tests__ingest_postgres.snap"),
+];
+
+/// The statement of this name in the snapshot of the database's dialect.
+fn statement(database: &TestDatabase, snapshots: [&'static str; 2], name: &str) -> &'static str {
+    let snapshot = match database.backend() {
+        Backend::Sqlite => snapshots[0],
+        Backend::Postgres => snapshots[1],
+    };
+    let start = snapshot
+        .find(&format!("-- store: {name}\n"))
+        .expect("the statement");
+    let rest = &snapshot[start..];
+    rest.split(";\n\n").next().unwrap_or(rest)
+}
+
+/// SQLite's plan for a statement with these values.
+async fn sqlite_plan(database: &TestDatabase, sql: &str, values: Vec<Value>) -> String {
+    let connection = database.connect().await;
+    let explain = format!("EXPLAIN QUERY PLAN {sql}");
+    let statement = Statement::from_sql_and_values(connection.get_database_backend(), explain, values);
+    let rows = connection.query_all_raw(statement).await.expect("a plan");
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get_by_index(3).expect("a text"))
+        .collect();
+    lines.join("\n")
+}
+
+/// PostgreSQL's plan for a statement with parameters of these types and values, where scanning is not worth it: the
+/// tables of tests are so small that it always would be.
+async fn postgres_plan(database: &TestDatabase, sql: &str, types: &str, values: &str) -> String {
+    let connection = database.connect().await;
+    let transaction = connection.begin().await.expect("a transaction");
+    for statement in [
+        "SET LOCAL enable_seqscan = off",
+        &format!("PREPARE question ({types}) AS {sql}"),
+    ] {
+        transaction
+            .execute_unprepared(statement)
+            .await
+            .expect("a statement");
+    }
+    let explain = format!("EXPLAIN EXECUTE question ({values})");
+    let statement = Statement::from_string(connection.get_database_backend(), explain);
+    let rows = transaction.query_all_raw(statement).await.expect("a plan");
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get_by_index(0).expect("a text"))
+        .collect();
+    lines.join("\n")
+}
+
+async fn the_order_on_a_day_is_read_by_type_and_time(database: TestDatabase) {
+    let sql = statement(&database, SAME_DAY, "same_day");
+    let plan = match database.backend() {
+        Backend::Sqlite => {
+            let values = vec!["[[0,0,86400000000]]".into(), "signup".into(), "open".into()];
+            sqlite_plan(&database, sql, values).await
+        }
+        Backend::Postgres => {
+            let types = "integer[], bigint[], bigint[], text, text";
+            postgres_plan(
+                &database,
+                sql,
+                types,
+                "'{0}', '{0}', '{86400000000}', 'signup', 'open'",
+            )
+            .await
+        }
+    };
+    assert!(plan.contains("events_by_type"), "{plan}");
+    assert!(
+        !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
+        "{plan}"
+    );
+}
+
+async fn events_of_known_ids_are_read_by_id(database: TestDatabase) {
+    let sql = statement(&database, INGEST, "stored_events");
+    let plan = match database.backend() {
+        Backend::Sqlite => {
+            let values = vec![format!("[[\"{}\"]]", "0".repeat(32)).into()];
+            sqlite_plan(&database, sql, values).await
+        }
+        Backend::Postgres => {
+            let id = "'{00000000-0000-0000-0000-000000000000}'";
+            postgres_plan(&database, sql, "uuid[]", id).await
+        }
+    };
+    assert!(plan.contains("event"), "{plan}");
+    assert!(
+        !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
+        "{plan}"
+    );
+}
