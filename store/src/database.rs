@@ -142,9 +142,8 @@ fn make_folder(database_url: &str) -> Result<(), StoreError> {
 fn sqlite_options(sqlite: SqliteConnectOptions, purpose: Purpose) -> SqliteConnectOptions {
     let sqlite = sqlite
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
-        .pragma("cache_size", "-16384")
-        .pragma("temp_store", "memory")
-        .pragma("mmap_size", "268435456");
+        .pragma("cache_size", "-8192")
+        .pragma("temp_store", "memory");
     if purpose == Purpose::Read {
         return sqlite.read_only(true);
     }
