@@ -198,8 +198,9 @@ impl Store {
 
     /// Closes every connection. Calls that come later are [`StoreError::Unavailable`].
     pub async fn close(&self) {
-        let _ = self.inner.write.close_by_ref().await;
         let _ = self.inner.read.close_by_ref().await;
+        // The last one of SQLite's connections brings what the log of writes holds into the file; a reading one cannot.
+        let _ = self.inner.write.close_by_ref().await;
     }
 
     /// The reporting time zone.

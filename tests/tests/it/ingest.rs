@@ -1,10 +1,12 @@
 //! The rules of ingest: stored once, duplicates and conflicts told apart, good events kept beside bad ones, and
 //! values that come back as they were sent.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 use store::new_event::{DEFAULT_MAX_AHEAD, NewEvent, RawEvent};
 use store::{IngestOutcome, Store, StoredEvent};
-use tests::database::TestDatabase;
+use tests::database::{Backend, TestDatabase};
 use tests::events::{Event, arrival, events, numbered_events, parsed_events};
 
 use crate::checks::verify_is_clean;
@@ -313,4 +315,15 @@ async fn hostile_names_are_names(database: TestDatabase) {
     assert_eq!(found, expected);
     assert_eq!(top.total_users, names.len() as u64);
     verify_is_clean(&store).await;
+}
+
+#[tokio::test]
+async fn a_closed_sqlite_store_has_everything_in_its_one_file() {
+    let database = TestDatabase::migrated(Backend::Sqlite).await;
+    let store = database.store().await;
+    assert_eq!(outcomes(&store, vec![one_event().parsed()]).await, "S");
+    let log_of_writes = format!("{}-wal", database.url().trim_start_matches("sqlite://"));
+    assert!(Path::new(&log_of_writes).exists(), "{log_of_writes}");
+    store.close().await;
+    assert!(!Path::new(&log_of_writes).exists(), "{log_of_writes}");
 }
