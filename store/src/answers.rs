@@ -62,6 +62,8 @@ impl<Q: Hash + Eq + Clone, A: Size + Clone> Kept<Q, A> {
         }
         let (basis, answer) = computing.await?;
         if let Some(basis) = basis.filter(|_| answer.size() <= LARGEST) {
+            // Once more: while computing, the store may have noticed that the time zone is another one.
+            let today = store.settings().calendar.day_of(now);
             self.0.insert(question.clone(), (basis, today, answer.clone()));
         }
         Ok(answer)
