@@ -1,9 +1,12 @@
 //! Why the store could not do what it was asked.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use activity::set::DamagedSet;
-use sea_orm::{DbErr, RuntimeErr, sqlx};
+use sea_orm::{
+    DbErr, RuntimeErr,
+    sqlx::{self, postgres::PgSeverity},
+};
 
 /// Why the store could not do what it was asked. Callers act on the variant; people read the message.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -50,6 +53,13 @@ impl StoreError {
         Self::Unavailable(Arc::new(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))))
     }
 
+    /// The database has taken the work and says nothing.
+    pub(crate) fn unanswered(waited: Duration) -> Self {
+        let seconds = waited.as_secs_f32();
+        let cause = format!("no answer within {seconds} s; what was asked may still be done");
+        Self::Unavailable(Arc::new(DbErr::Custom(cause)))
+    }
+
     /// A defect described in words.
     pub(crate) fn internal(what: impl Into<String>) -> Self {
         Self::Internal(Arc::new(DbErr::Custom(what.into())))
@@ -64,6 +74,28 @@ impl StoreError {
             | Self::Mismatch(_)
             | Self::Damaged(_)
             | Self::Internal(_) => false,
+        }
+    }
+
+    /// Whether the connection that was used is gone, which says nothing of the next one.
+    pub(crate) fn is_broken_connection(&self) -> bool {
+        let Self::Unavailable(cause) = self else {
+            return false;
+        };
+        let (DbErr::Conn(RuntimeErr::SqlxError(cause))
+        | DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause))) = cause.as_ref()
+        else {
+            return false;
+        };
+        match cause.as_ref() {
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+            // Connection exceptions, and shutdowns by an operator or after a crash.
+            sqlx::Error::Database(cause) => {
+                let code = cause.code().unwrap_or_default();
+                code.starts_with("08") || matches!(code.as_ref(), "57P01" | "57P02" | "25P03")
+            }
+            _ => false,
         }
     }
 }
@@ -105,6 +137,9 @@ fn kind_of(error: &sqlx::Error) -> Kind {
         sqlx::Error::Database(cause) => {
             let code = cause.code().unwrap_or_default();
             match cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                // A message that PostgreSQL could not read is our defect; a pooler in front of it says the same, as
+                // a fatal error, when its server is gone.
+                Some(cause) if code == "08P01" && cause.severity() == PgSeverity::Error => Kind::Internal,
                 Some(_) => postgres_kind(&code),
                 None => sqlite_kind(&code),
             }

@@ -33,6 +33,9 @@ use crate::{
 pub const MAX_EVENT_TYPES: u64 = 10_000;
 /// The most times a transaction is tried again after the database gave up on it for another one's sake.
 const MAX_RETRIES: u32 = 3;
+/// The most times a transaction is tried again because its connection was broken: after a restart of the database every
+/// pooled connection is, and none of them tells before it is used.
+const MAX_RECONNECTS: u32 = 6;
 /// The advisory lock under which event types are counted and added on PostgreSQL.
 const TYPES_LOCK: i64 = 0x6b6f_686f_0001;
 
@@ -162,11 +165,9 @@ impl Store {
             };
             let again = match &error {
                 StoreError::Contended(_) => retries < MAX_RETRIES,
-                // A connection that was cut while idle: nothing of this transaction can have been committed. Where no
-                // connection was to be had at all, the caller has waited long enough.
-                StoreError::Unavailable(cause) => {
-                    retries == 0 && !matches!(cause.as_ref(), DbErr::ConnectionAcquire(_))
-                }
+                // A connection that was cut: nothing of this transaction can have been committed. Where no connection
+                // was to be had at all, the caller has waited long enough.
+                error if error.is_broken_connection() => retries < MAX_RECONNECTS,
                 _ => false,
             };
             if !again {
@@ -174,7 +175,7 @@ impl Store {
             }
             retries += 1;
             warn!(retries, %error, "ingest transaction failed before its commit, trying again");
-            let pause_ms = rand::rng().random_range(1..=20_u64 << retries);
+            let pause_ms = rand::rng().random_range(1..=20_u64 << retries.min(MAX_RETRIES));
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
     }

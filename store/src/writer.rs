@@ -3,6 +3,10 @@
 //! Submissions go through a queue bounded in events to writers that take whatever has queued while the previous commit
 //! was in flight: one caller waits for one commit, a thousand callers share one. No timers. Each caller is answered
 //! after the commit; an event that the database refuses fails alone.
+//!
+//! Nobody hangs on a database that is away: a transaction that has no answer within [`COMMIT_TIMEOUT`] is given up (what
+//! becomes of it is unknown, its events may be sent again), and where the database is unavailable to one transaction
+//! everybody who waits behind it is told so at once.
 
 use std::{
     collections::VecDeque,
@@ -17,6 +21,10 @@ use tokio::{
 };
 
 use crate::{IngestOutcome, Store, StoreError, new_event::NewEvent};
+
+/// How long callers wait for their transaction, whatever the database does: clients are promised an answer within
+/// five seconds. Longer than a connection is waited for, so that the usual outage is told by its own error.
+const COMMIT_TIMEOUT: Duration = Duration::from_millis(4_500);
 
 /// Who is told what writers and folders do, to make metrics of it.
 pub trait Observer: Send + Sync {
@@ -182,6 +190,15 @@ impl Queue {
         }
         taken
     }
+
+    /// Answers everybody who waits with `error`: they would wait as long as those before them, for the same answer.
+    fn refuse_all(&self, error: &StoreError) {
+        for submission in self.take(usize::MAX) {
+            let answers = submission.events.iter().map(|_| Err(error.clone())).collect();
+            // A caller that went away does not want its answer.
+            let _ = submission.answer.send(answers);
+        }
+    }
 }
 
 /// One writer: takes what waits, commits it, answers; ends when the queue is closed and empty.
@@ -202,13 +219,19 @@ async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>) {
             events.extend(submission.events);
         }
         let all = 0..events.len();
-        let mut answers = commit(&store, options.observer.as_ref(), &Arc::new(events), all)
-            .await
-            .into_iter();
+        let answers = commit(&store, options.observer.as_ref(), &Arc::new(events), all).await;
+        let unavailable = answers.iter().find_map(|answer| match answer {
+            Err(error @ StoreError::Unavailable(_)) => Some(error.clone()),
+            _ => None,
+        });
+        let mut answers = answers.into_iter();
         for (count, answer, room) in callers {
             // A caller that went away does not want its answer; its events are stored all the same.
             let _ = answer.send(answers.by_ref().take(count).collect());
             drop(room);
+        }
+        if let Some(error) = unavailable {
+            queue.refuse_all(&error);
         }
     }
 }
@@ -228,7 +251,12 @@ async fn commit(
         let (store, events, part) = (store.clone(), Arc::clone(events), part.clone());
         async move { store.ingest_here(&events[part]).await }
     };
-    match store.spawn(committing).await {
+    // The task goes on by itself where it is not waited for: cut short, it could leave its connection in a transaction.
+    let committed = match tokio::time::timeout(COMMIT_TIMEOUT, store.spawn(committing)).await {
+        Ok(committed) => committed,
+        Err(_) => Err(StoreError::unanswered(COMMIT_TIMEOUT)),
+    };
+    match committed {
         Ok(outcomes) => {
             observer.committed(part.len(), started.elapsed());
             outcomes.into_iter().map(Ok).collect()
