@@ -228,6 +228,7 @@ impl Store {
             .commit()
             .await
             .map_err(|error| Failure::Committing(error.into()))?;
+        self.check_file().map_err(Failure::Committing)?;
         self.remember_types(new_types);
         if !stored.is_empty() {
             self.inner.appended.notify_one();

@@ -8,6 +8,7 @@ mod active_users;
 mod answers;
 mod cache;
 mod database;
+mod database_file;
 mod dialect;
 mod error;
 mod fold;
@@ -42,6 +43,7 @@ use crate::{
     answers::Answers,
     cache::SetCache,
     database::{Purpose, open_pool},
+    database_file::DatabaseFile,
     dialect::Dialect,
     settings::Settings,
 };
@@ -97,6 +99,8 @@ pub struct Store {
 struct Inner {
     database_url: String,
     dialect: Dialect,
+    /// On SQLite: the file.
+    file: Option<DatabaseFile>,
     write: DatabaseConnection,
     read: DatabaseConnection,
     sql: SqlTexts,
@@ -178,9 +182,14 @@ impl Store {
         )
         .await?;
         let dialect = Dialect::of(write.get_database_backend());
+        let file = match dialect {
+            Dialect::Sqlite => DatabaseFile::opened(&options.database_url)?,
+            Dialect::Postgres => None,
+        };
         let inner = Inner {
             database_url: options.database_url,
             dialect,
+            file,
             write,
             read,
             sql: SqlTexts::new(dialect),
@@ -240,10 +249,16 @@ impl Store {
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.check_file()?;
         match tokio::spawn(work).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::internal(format!("a task of the store died: {error}"))),
         }
+    }
+
+    /// Whether SQLite's file is still the one that was opened; on PostgreSQL there is nothing to check.
+    pub(crate) fn check_file(&self) -> Result<(), StoreError> {
+        self.inner.file.as_ref().map_or(Ok(()), DatabaseFile::check)
     }
 
     pub(crate) fn settings(&self) -> Settings {
