@@ -54,6 +54,9 @@ pub(crate) const BODY_PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long `/healthz` waits for the database.
 pub(crate) const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the server still takes requests when it is told to stop: clients and load balancers that are about to send
+/// something learn from an answer, not from a broken connection, that they have to go elsewhere.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 /// How long requests under way may take to finish when the server stops.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the server folds what is left when it stops; the next start goes on where it ended.

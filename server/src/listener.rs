@@ -1,8 +1,11 @@
 //! Connections: accepted by our own loop, with the time-outs and bounds that the stock one lacks.
 //!
 //! HTTP/1.1 only. A client that does not send its headers in time is cut off, and so is an idle connection; beyond a
-//! number of connections new ones are told to come back later. When told to stop, the loop accepts no more, lets
-//! requests under way finish within a deadline, and returns.
+//! number of connections new ones are told to come back later.
+//!
+//! When told to stop, the loop lingers: for a moment it answers as before, and ends each connection with its answer, so
+//! that a request that is just being sent is not cut off and health checks see the 503. Then it accepts no more, closes
+//! idle connections, lets requests under way finish within a deadline, and returns.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +17,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, Response};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,7 +33,7 @@ use tower::ServiceExt;
 use crate::error_code::Code;
 use crate::http::error::HttpError;
 use crate::http::exchange::RequestId;
-use crate::limits::{DRAIN_TIMEOUT, HEADER_TIMEOUT};
+use crate::limits::{DRAIN_TIMEOUT, HEADER_TIMEOUT, LINGER};
 
 /// How connections are treated.
 #[derive(Debug, Clone)]
@@ -38,6 +42,8 @@ pub struct ListenOptions {
     pub connections: usize,
     /// How long a client may take to send the headers of a request; also how long a connection may lie idle.
     pub header_timeout: Duration,
+    /// How long the server still takes requests when it is told to stop, if anybody is connected.
+    pub linger: Duration,
     /// How long requests under way may take to finish when the server stops.
     pub drain_timeout: Duration,
 }
@@ -47,6 +53,7 @@ impl Default for ListenOptions {
         Self {
             connections: 4_096,
             header_timeout: HEADER_TIMEOUT,
+            linger: LINGER,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
@@ -54,37 +61,30 @@ impl Default for ListenOptions {
 
 /// Answers requests from `listener` with `router` until `stop` is cancelled, then finishes what is under way.
 pub async fn run(listener: TcpListener, router: Router, options: ListenOptions, stop: CancellationToken) {
-    let permits = Arc::new(Semaphore::new(options.connections));
     let connections = Connections {
         builder: builder(&options),
         router,
-        finish: stop.clone(),
+        permits: Arc::new(Semaphore::new(options.connections)),
+        tasks: TaskTracker::new(),
+        stopping: stop.clone(),
+        finish: CancellationToken::new(),
         cut_off: CancellationToken::new(),
     };
-    let tasks = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok(connection) => connection,
-            Err(error) => {
-                pause_after(&error).await;
-                continue;
-            }
-        };
-        let Ok(permit) = permits.clone().try_acquire_owned() else {
-            tokio::spawn(turn_away(stream));
-            continue;
-        };
-        let connections = connections.clone();
-        tasks.spawn(async move {
-            connections.serve(stream, peer).await;
-            drop(permit);
-        });
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = connections.accept(&listener) => {}
+    }
+    tokio::select! {
+        () = tokio::time::sleep(options.linger) => {}
+        () = connections.accept_while_connected(&listener) => {}
+    }
+    // Those who have connected in the last moment are answered as well.
+    while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+        connections.begin(stream, peer);
     }
     drop(listener);
+    connections.finish.cancel();
+    let tasks = &connections.tasks;
     tasks.close();
     if tokio::time::timeout(options.drain_timeout, tasks.wait())
         .await
@@ -114,23 +114,77 @@ fn builder(options: &ListenOptions) -> http1::Builder {
 struct Connections {
     builder: http1::Builder,
     router: Router,
-    /// Cancelled when connections are to end after the request under way.
+    permits: Arc<Semaphore>,
+    tasks: TaskTracker,
+    /// Cancelled when the server stops: from then on every answer is the last one of its connection.
+    stopping: CancellationToken,
+    /// Cancelled when idle connections are to end at once, and others after the request under way.
     finish: CancellationToken,
     /// Cancelled when they are to end at once.
     cut_off: CancellationToken,
 }
 
 impl Connections {
+    /// Accepts connections for ever.
+    async fn accept(&self, listener: &TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.begin(stream, peer),
+                Err(error) => pause_after(&error).await,
+            }
+        }
+    }
+
+    /// Accepts connections until there is none any more, neither open nor waiting to be accepted.
+    async fn accept_while_connected(&self, listener: &TcpListener) {
+        const LOOK_EVERY: Duration = Duration::from_millis(20);
+        loop {
+            let waiting = tokio::time::timeout(LOOK_EVERY, listener.accept()).await;
+            match waiting {
+                Ok(Ok((stream, peer))) => self.begin(stream, peer),
+                Ok(Err(error)) => pause_after(&error).await,
+                Err(_) if self.tasks.is_empty() => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn begin(&self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            tokio::spawn(turn_away(stream));
+            return;
+        };
+        let connections = self.clone();
+        self.tasks.spawn(async move {
+            connections.serve(stream, peer).await;
+            drop(permit);
+        });
+    }
+
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
         // Small answers go out at once; a stream that cannot be told so still works.
         let _ = stream.set_nodelay(true);
         let Self {
             builder,
             router,
+            stopping,
             finish,
             cut_off,
+            ..
         } = self;
-        let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), peer, request));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answering = answer(router.clone(), peer, request);
+            let stopping = stopping.clone();
+            async move {
+                let mut response = answering.await?;
+                // An upgrade says something else in that header, and ends when the server tells it to.
+                if stopping.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    let headers = response.headers_mut();
+                    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
@@ -269,6 +323,28 @@ mod tests {
             TcpStream::connect(server.address).await.is_err(),
             "nobody listens any more"
         );
+    }
+
+    #[tokio::test]
+    async fn while_it_lingers_answers_are_given_and_are_the_last_of_their_connections() {
+        let server = start(ListenOptions::default()).await;
+        let mut idle = send(server.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut start_of_answer = [0; 12];
+        idle.read_exact(&mut start_of_answer).await.expect("an answer");
+        server.stop.cancel();
+        tokio::task::yield_now().await;
+        let late = send(server.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .expect("the server reads");
+        for stream in [late, idle] {
+            let answer = rest_of(stream).await.expect("an answer");
+            assert!(
+                answer.contains("connection: close") && answer.ends_with("quick"),
+                "{answer}"
+            );
+        }
+        server.task.await.expect("the loop returns");
     }
 
     #[tokio::test]
