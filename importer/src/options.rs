@@ -32,7 +32,7 @@ Examples:
 ///
 /// A Kohorta server may run on the database meanwhile, and so may other imports.
 #[derive(Debug, Parser)]
-#[command(name = "kohorta-import", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(name = "kohorta-import", version = env!("KOHORTA_VERSION"), after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 #[command(subcommand_negates_reqs = true)]
 pub(crate) struct Options {
     #[command(subcommand)]

@@ -112,7 +112,7 @@ async fn start(
     let address = listener.local_addr().unwrap_or(options.listen);
     let (database, timezone) = (store.backend_name(), store.timezone().name());
     let app = App::start(store, options.app(address))?;
-    tracing::info!(url = %format_args!("http://{address}/"), database, timezone, version = env!("CARGO_PKG_VERSION"), "listening");
+    tracing::info!(url = %format_args!("http://{address}/"), database, timezone, version = env!("KOHORTA_VERSION"), "listening");
     Ok(app)
 }
 
