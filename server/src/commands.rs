@@ -3,6 +3,7 @@
 //! What a command is asked for goes to standard output; progress and problems are log lines on standard error.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use chrono_tz::Tz;
@@ -85,6 +86,15 @@ pub async fn rebuild(common: &CommonOptions, timezone: Option<Tz>) -> Result<Exi
         report.events,
         report.timezone.name()
     ))
+}
+
+/// `kohorta backup`.
+///
+/// # Errors
+/// [`StartError`] if the database is PostgreSQL or cannot be read, or the file cannot be made.
+pub async fn back_up(common: &CommonOptions, file: &Path) -> Result<ExitCode, StartError> {
+    store::back_up(common.database_url.as_str(), file).await?;
+    print(&format!("{} is a copy of the database\n", file.display()))
 }
 
 /// Writes to standard output; a reader that has gone (such as `head`) is no error.

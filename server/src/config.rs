@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -23,7 +24,7 @@ use crate::logging::LogFormat;
 #[derive(Debug, Parser)]
 #[command(
     name = "kohorta",
-    version,
+    version = env!("KOHORTA_VERSION"),
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true
 )]
@@ -60,6 +61,12 @@ pub enum Command {
         /// The new reporting time zone, an IANA name such as Europe/Berlin; the present one if left out
         #[arg(long, value_name = "ZONE", value_parser = parse_timezone)]
         timezone: Option<Tz>,
+    },
+    /// Copy the SQLite database into a new file while servers go on (PostgreSQL: pg_dump)
+    Backup {
+        /// The file to make; it must not exist yet.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
 }
 

@@ -41,6 +41,7 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
             Command::Schema => commands::schema(),
             Command::Verify => commands::verify(&common).await,
             Command::Rebuild { timezone } => commands::rebuild(&common, timezone).await,
+            Command::Backup { file } => commands::back_up(&common, &file).await,
         }
     })?;
     // Nothing is left to wait for: a second signal must not be held up by a question that still runs.

@@ -195,6 +195,32 @@ async fn greet(database_url: &str) -> Result<(), StoreError> {
     }
 }
 
+/// How many connections of a pool are open, idle, and allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Those that are open.
+    pub open: u32,
+    /// Those of them that nobody uses at this moment.
+    pub idle: u32,
+    /// The most there may be.
+    pub most: u32,
+}
+
+pub(crate) fn pool_use(pool: &DatabaseConnection) -> PoolUse {
+    let (open, idle, most) = match Dialect::of(pool.get_database_backend()) {
+        Dialect::Sqlite => {
+            let pool = pool.get_sqlite_connection_pool();
+            (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+        }
+        Dialect::Postgres => {
+            let pool = pool.get_postgres_connection_pool();
+            (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+        }
+    };
+    let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
+    PoolUse { open, idle, most }
+}
+
 /// Begins a transaction that writes; on SQLite it has the write lock from the start.
 pub(crate) async fn begin_write(pool: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
     let options = TransactionOptions {

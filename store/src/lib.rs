@@ -6,6 +6,7 @@
 
 mod active_users;
 mod answers;
+mod backup;
 mod cache;
 mod database;
 mod database_file;
@@ -42,7 +43,7 @@ use tokio::sync::Notify;
 use crate::{
     answers::Answers,
     cache::SetCache,
-    database::{Purpose, open_pool},
+    database::{Purpose, open_pool, pool_use},
     database_file::DatabaseFile,
     dialect::Dialect,
     settings::Settings,
@@ -50,7 +51,8 @@ use crate::{
 
 pub use crate::{
     active_users::ActiveUsersQuestion,
-    database::connect,
+    backup::back_up,
+    database::{PoolUse, connect},
     error::StoreError,
     fold::FoldReport,
     folder::{Folder, FolderOptions},
@@ -223,6 +225,16 @@ impl Store {
             Dialect::Sqlite => "SQLite",
             Dialect::Postgres => "PostgreSQL",
         }
+    }
+
+    /// How the connections for questions are used.
+    pub fn read_pool(&self) -> PoolUse {
+        pool_use(&self.inner.read)
+    }
+
+    /// How the connections for ingest and the fold are used.
+    pub fn write_pool(&self) -> PoolUse {
+        pool_use(&self.inner.write)
     }
 
     /// Whether the database takes one transaction that writes at a time.

@@ -227,8 +227,11 @@ impl Account {
     }
 }
 
-/// The folder with the newest `initdb` and `postgres`.
-fn program_directory() -> Result<PathBuf, String> {
+/// The folder with the newest PostgreSQL programs: `initdb`, `postgres`, `pg_dump`, `pg_restore`.
+///
+/// # Errors
+/// A sentence that says how to get them, if they are not on this machine.
+pub fn program_directory() -> Result<PathBuf, String> {
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
