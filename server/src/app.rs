@@ -104,7 +104,11 @@ impl AppState {
     pub(crate) fn readings(&self) -> Readings {
         Readings {
             queued_events: self.writer.queued_events(),
+            queue_limit_events: self.options.queue_events,
             fold_lag: self.progress.fold_lag(),
+            database: self.store.backend_name(),
+            read_pool: self.store.read_pool(),
+            write_pool: self.store.write_pool(),
         }
     }
 }

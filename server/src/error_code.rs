@@ -30,7 +30,8 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 11] = [
+    /// All there are.
+    pub(crate) const ALL: [Self; 11] = [
         Self::BadRequest,
         Self::GraphqlParseFailed,
         Self::GraphqlValidationFailed,

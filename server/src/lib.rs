@@ -19,6 +19,7 @@ mod limits;
 pub mod listener;
 pub mod logging;
 mod metrics;
+mod process;
 mod progress;
 pub mod start;
 

@@ -34,6 +34,7 @@ use crate::error_code::Code;
 use crate::http::error::HttpError;
 use crate::http::exchange::RequestId;
 use crate::limits::{DRAIN_TIMEOUT, HEADER_TIMEOUT, LINGER};
+use crate::metrics;
 
 /// How connections are treated.
 #[derive(Debug, Clone)]
@@ -230,6 +231,7 @@ async fn pause_after(error: &io::Error) {
 /// Tells a client beyond the bound to come back later.
 async fn turn_away(mut stream: TcpStream) {
     let error = HttpError::unavailable(Code::Overloaded, "the server has as many connections as it takes");
+    metrics::error_answered(Code::Overloaded);
     let body = error.body(&RequestId::made());
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json; charset=utf-8\r\nretry-after: 1\r\n\

@@ -5,14 +5,23 @@
 //! | `http_requests_total` | counter | `method`, `endpoint` (the matched path), `status` |
 //! | `http_request_duration_seconds` | histogram | the same |
 //! | `http_requests_in_flight` | gauge | `method`, `endpoint` |
-//! | `kohorta_events_ingested_total` | counter | `outcome`: stored, duplicate, conflict, rejected |
+//! | `kohorta_build_info` | gauge, always 1 | `version`, `database` |
+//! | `kohorta_errors_total` | counter | `code`, as in `extensions.code` of the answer |
+//! | `kohorta_events_ingested_total` | counter | `outcome`: stored, duplicate, conflict, rejected, failed |
 //! | `kohorta_ingest_queue_events` | gauge | |
+//! | `kohorta_ingest_queue_limit_events` | gauge | |
 //! | `kohorta_commit_events` | histogram | |
 //! | `kohorta_commit_duration_seconds` | histogram | |
 //! | `kohorta_fold_rows_total` | counter | |
 //! | `kohorta_fold_duration_seconds` | histogram | |
 //! | `kohorta_fold_lag_seconds` | gauge | |
 //! | `kohorta_query_duration_seconds` | histogram | `operation` |
+//! | `kohorta_database_connections` | gauge | `pool`: read, write; `state`: used, idle |
+//! | `kohorta_database_connections_limit` | gauge | `pool` |
+//! | `process_resident_memory_bytes` | gauge | |
+//! | `process_cpu_seconds_total` | counter | |
+//! | `process_open_fds` | gauge | |
+//! | `process_start_time_seconds` | gauge | |
 //!
 //! Labels come from closed sets. The recorder is one per process, so several servers in one process (tests) share it.
 
@@ -28,16 +37,29 @@ use axum_prometheus::metrics_exporter_prometheus::{
 };
 use axum_prometheus::{EndpointLabel, PrometheusMetricLayer, PrometheusMetricLayerBuilder};
 
-use crate::document::RootField;
+use store::PoolUse;
 
+use crate::document::RootField;
+use crate::error_code::Code;
+use crate::process::ProcessUse;
+
+const BUILD_INFO: &str = "kohorta_build_info";
+const ERRORS: &str = "kohorta_errors_total";
 const EVENTS_INGESTED: &str = "kohorta_events_ingested_total";
 const INGEST_QUEUE_EVENTS: &str = "kohorta_ingest_queue_events";
+const INGEST_QUEUE_LIMIT: &str = "kohorta_ingest_queue_limit_events";
 const COMMIT_EVENTS: &str = "kohorta_commit_events";
 const COMMIT_DURATION: &str = "kohorta_commit_duration_seconds";
 const FOLD_ROWS: &str = "kohorta_fold_rows_total";
 const FOLD_DURATION: &str = "kohorta_fold_duration_seconds";
 const FOLD_LAG: &str = "kohorta_fold_lag_seconds";
 const QUERY_DURATION: &str = "kohorta_query_duration_seconds";
+const DATABASE_CONNECTIONS: &str = "kohorta_database_connections";
+const DATABASE_CONNECTIONS_LIMIT: &str = "kohorta_database_connections_limit";
+const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
+const PROCESS_CPU: &str = "process_cpu_seconds_total";
+const PROCESS_FILES: &str = "process_open_fds";
+const PROCESS_START: &str = "process_start_time_seconds";
 
 /// From a quarter of a millisecond to ten seconds: from a primary-key lookup to the longest time-out.
 const DURATION_BUCKETS: [f64; 15] = [
@@ -70,6 +92,8 @@ pub(crate) struct IngestCounts {
     pub(crate) duplicate: u64,
     pub(crate) conflict: u64,
     pub(crate) rejected: u64,
+    /// Those that got an error instead of an outcome: overloaded, database away. They may be stored all the same.
+    pub(crate) failed: u64,
 }
 
 /// Counts events by what became of them.
@@ -79,12 +103,18 @@ pub(crate) fn events_ingested(counts: IngestCounts) {
         ("duplicate", counts.duplicate),
         ("conflict", counts.conflict),
         ("rejected", counts.rejected),
+        ("failed", counts.failed),
     ];
     for (outcome, count) in by_outcome {
         if count > 0 {
             counter!(EVENTS_INGESTED, "outcome" => outcome).increment(count);
         }
     }
+}
+
+/// An error with this code was answered.
+pub(crate) fn error_answered(code: Code) {
+    counter!(ERRORS, "code" => code.as_str()).increment(1);
 }
 
 /// One transaction of `events` events was committed in `elapsed`.
@@ -125,7 +155,11 @@ pub(crate) fn operation_label(root_fields: &[RootField]) -> &'static str {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Readings {
     pub(crate) queued_events: usize,
+    pub(crate) queue_limit_events: usize,
     pub(crate) fold_lag: Duration,
+    pub(crate) database: &'static str,
+    pub(crate) read_pool: PoolUse,
+    pub(crate) write_pool: PoolUse,
 }
 
 /// The recorder of the process.
@@ -154,7 +188,20 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     pub(crate) fn render(&self, readings: Readings) -> String {
         gauge!(INGEST_QUEUE_EVENTS).set(readings.queued_events as f64);
+        gauge!(INGEST_QUEUE_LIMIT).set(readings.queue_limit_events as f64);
         gauge!(FOLD_LAG).set(readings.fold_lag);
+        gauge!(BUILD_INFO, "version" => env!("KOHORTA_VERSION"), "database" => readings.database).set(1);
+        for (name, pool) in [("read", readings.read_pool), ("write", readings.write_pool)] {
+            gauge!(DATABASE_CONNECTIONS, "pool" => name, "state" => "used").set(pool.open - pool.idle);
+            gauge!(DATABASE_CONNECTIONS, "pool" => name, "state" => "idle").set(pool.idle);
+            gauge!(DATABASE_CONNECTIONS_LIMIT, "pool" => name).set(pool.most);
+        }
+        if let Some(process) = ProcessUse::of_this() {
+            gauge!(PROCESS_MEMORY).set(process.resident_bytes as f64);
+            counter!(PROCESS_CPU).absolute(process.cpu.as_secs());
+            gauge!(PROCESS_FILES).set(process.open_files as f64);
+            gauge!(PROCESS_START).set(process.started_at_seconds);
+        }
         self.handle.render()
     }
 
@@ -180,8 +227,14 @@ fn install() -> Result<PrometheusHandle, MetricsError> {
 }
 
 fn describe() {
+    metrics::describe_gauge!(
+        BUILD_INFO,
+        "Always 1; the labels say which version runs on which database."
+    );
+    metrics::describe_counter!(ERRORS, "Errors answered, by their code.");
     metrics::describe_counter!(EVENTS_INGESTED, "Events that came in, by what became of them.");
     metrics::describe_gauge!(INGEST_QUEUE_EVENTS, "Events that wait for a transaction.");
+    metrics::describe_gauge!(INGEST_QUEUE_LIMIT, "The most events that may wait.");
     metrics::describe_histogram!(COMMIT_EVENTS, "Events in one transaction.");
     metrics::describe_histogram!(
         COMMIT_DURATION,
@@ -207,8 +260,36 @@ fn describe() {
         Unit::Seconds,
         "Time to answer one GraphQL operation."
     );
-    for outcome in ["stored", "duplicate", "conflict", "rejected"] {
+    metrics::describe_gauge!(
+        DATABASE_CONNECTIONS,
+        "Open connections to the database, by what they are for."
+    );
+    metrics::describe_gauge!(
+        DATABASE_CONNECTIONS_LIMIT,
+        "The most connections to the database that there may be."
+    );
+    metrics::describe_gauge!(
+        PROCESS_MEMORY,
+        Unit::Bytes,
+        "Memory that the process really occupies."
+    );
+    metrics::describe_counter!(
+        PROCESS_CPU,
+        Unit::Seconds,
+        "Processor time that the process has taken."
+    );
+    metrics::describe_gauge!(PROCESS_FILES, "Open files, connections included, of the process.");
+    metrics::describe_gauge!(
+        PROCESS_START,
+        Unit::Seconds,
+        "When the process started, in seconds since 1970."
+    );
+    // Counters that begin at 0 instead of nowhere: their first increase is one.
+    for outcome in ["stored", "duplicate", "conflict", "rejected", "failed"] {
         counter!(EVENTS_INGESTED, "outcome" => outcome).increment(0);
+    }
+    for code in Code::ALL {
+        counter!(ERRORS, "code" => code.as_str()).increment(0);
     }
     counter!(FOLD_ROWS).increment(0);
 }

@@ -184,13 +184,17 @@ async fn ingest(resources: &Resources, parsed: Vec<Parsed>) -> Result<Vec<Judged
         let violations = one.event.map(|event| valid.push(event)).err();
         entries.push((one.event_id, violations));
     }
-    let mut outcomes = resources.writer.submit(valid).await?.into_iter();
+    let count_valid = valid.len() as u64;
+    let outcomes = resources.writer.submit(valid).await;
+    let outcomes =
+        outcomes.and_then(|outcomes| outcomes.into_iter().collect::<std::result::Result<Vec<_>, _>>());
+    let mut outcomes = outcomes.inspect_err(|_| failed(count_valid))?.into_iter();
     let mut judged = Vec::with_capacity(entries.len());
     for (event_id, violations) in entries {
         let verdict = match violations {
             Some(violations) => Verdict::Rejected(violations),
             None => match outcomes.next() {
-                Some(outcome) => verdict(outcome?),
+                Some(outcome) => verdict(outcome),
                 None => return Err(ApiError::defect("an event has no outcome")),
             },
         };
@@ -198,6 +202,14 @@ async fn ingest(resources: &Resources, parsed: Vec<Parsed>) -> Result<Vec<Judged
     }
     count(&judged);
     Ok(judged)
+}
+
+/// Counts events whose sender got an error instead of an outcome.
+fn failed(events: u64) {
+    events_ingested(IngestCounts {
+        failed: events,
+        ..IngestCounts::default()
+    });
 }
 
 fn verdict(outcome: IngestOutcome) -> Verdict {

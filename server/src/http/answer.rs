@@ -18,6 +18,7 @@ use super::negotiation::MediaType;
 use crate::document::{Refusal, RootField};
 use crate::error_code::Code;
 use crate::limits::{MAX_ERRORS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
+use crate::metrics;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -141,6 +142,9 @@ fn write(status: StatusCode, body: &Body<'_>, media_type: MediaType) -> Response
 }
 
 fn entries(errors: &[(Code, ServerError)], id: &RequestId) -> Vec<ErrorEntry> {
+    for (code, _) in errors {
+        metrics::error_answered(*code);
+    }
     errors
         .iter()
         .take(MAX_ERRORS)

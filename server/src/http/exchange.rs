@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::error::HttpError;
 use crate::limits::MAX_REQUEST_ID_BYTES;
+use crate::metrics;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What the access log says of a request whose client did not wait for the answer.
@@ -79,6 +80,7 @@ pub(super) async fn run(mut request: Request, next: Next) -> Response {
 }
 
 fn write_error(response: &mut Response, error: &HttpError, id: &RequestId) {
+    metrics::error_answered(error.code);
     let body = error.body(id);
     let headers = response.headers_mut();
     headers.insert(
