@@ -25,8 +25,10 @@ macro_rules! on_both_databases {
 
 mod active_users;
 mod app;
+mod backup;
 mod checks;
 mod concurrency;
+mod containers;
 mod fold;
 mod graphql_answers;
 mod graphql_ingest;
@@ -41,11 +43,13 @@ mod importer_rejects;
 mod ingest;
 mod machinery;
 mod migrations;
+mod operate;
 mod plans;
 mod program;
 mod retention;
 mod streams;
 mod timezone;
 mod top_events;
+mod upgrade;
 mod verify;
 mod writer;
