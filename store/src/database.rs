@@ -20,7 +20,7 @@ use crate::{dialect::Dialect, error::StoreError};
 
 /// How long a caller waits for a connection to PostgreSQL before it learns that the database is unavailable: long enough
 /// for a restart of a second or two, short enough that an answer is given within five.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same on SQLite, whose one writing connection is never away, only busy, for instance with a large fold.
 const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long SQLite waits for another process that writes.

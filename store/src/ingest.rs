@@ -92,7 +92,7 @@ impl StoredEvent {
             && self.properties == event.properties
     }
 
-    fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
+    pub(crate) fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let properties = match row.try_get_by::<Value, _>("properties")? {
             Value::Object(map) => json::canonical_map(map),
             _ => return Err(StoreError::internal("stored properties are not an object")),
@@ -231,7 +231,7 @@ impl Store {
         self.check_file().map_err(Failure::Committing)?;
         self.remember_types(new_types);
         if !stored.is_empty() {
-            self.inner.appended.notify_one();
+            self.announce_stored();
         }
         Ok(outcomes(events, &refused, &new, &known))
     }

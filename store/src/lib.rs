@@ -26,19 +26,27 @@ mod retention;
 mod same_day;
 mod sets;
 mod settings;
+mod tail;
+mod tail_reader;
+mod tail_sql;
 mod top_events;
 mod verify;
+mod wake;
 mod writer;
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
 use chrono_tz::Tz;
 use sea_orm::DatabaseConnection;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 use crate::{
     answers::Answers,
@@ -47,6 +55,7 @@ use crate::{
     database_file::DatabaseFile,
     dialect::Dialect,
     settings::Settings,
+    tail::Tail,
 };
 
 pub use crate::{
@@ -59,6 +68,7 @@ pub use crate::{
     ingest::{IngestOutcome, MAX_EVENT_TYPES, StoredEvent},
     rebuild::RebuildReport,
     retention::RetentionQuestion,
+    tail::{Follower, Page, TailEnd},
     top_events::TopEventsQuestion,
     writer::{Observer, Silent, Writer, WriterOptions},
 };
@@ -113,6 +123,13 @@ struct Inner {
     types: RwLock<HashSet<String>>,
     /// Woken after every commit that appended to the log.
     appended: Notify,
+    /// How many commits with new events there were here.
+    commits: watch::Sender<u64>,
+    /// Whether somebody is telling other processes of them.
+    notifying: AtomicBool,
+    /// Names this store among all on the database.
+    process: Uuid,
+    tail: Tail,
     /// Rows of the log that were folded here since it was last vacuumed.
     folded_since_vacuum: AtomicU64,
 }
@@ -200,6 +217,10 @@ impl Store {
             settings: RwLock::new(settings),
             types: RwLock::new(HashSet::new()),
             appended: Notify::new(),
+            commits: watch::Sender::new(0),
+            notifying: AtomicBool::new(false),
+            process: Uuid::new_v4(),
+            tail: Tail::default(),
             folded_since_vacuum: AtomicU64::new(0),
         };
         Ok(Self {
@@ -209,6 +230,7 @@ impl Store {
 
     /// Closes every connection. Calls that come later are [`StoreError::Unavailable`].
     pub async fn close(&self) {
+        self.inner.tail.close().await;
         let _ = self.inner.read.close_by_ref().await;
         // The last one of SQLite's connections brings what the log of writes holds into the file; a reading one cannot.
         let _ = self.inner.write.close_by_ref().await;

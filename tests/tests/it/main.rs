@@ -48,6 +48,7 @@ mod plans;
 mod program;
 mod retention;
 mod streams;
+mod tail;
 mod timezone;
 mod top_events;
 mod upgrade;

@@ -6,7 +6,8 @@ use tests::database::{Backend, TestDatabase};
 
 on_both_databases!(
     the_order_on_a_day_is_read_by_type_and_time,
-    events_of_known_ids_are_read_by_id
+    events_of_known_ids_are_read_by_id,
+    the_tail_is_read_by_id,
 );
 
 const SAME_DAY: [&str; 2] = [
@@ -16,6 +17,11 @@ const SAME_DAY: [&str; 2] = [
 const INGEST: [&str; 2] = [
     include_str!("../../../store/src/snapshots/store__ingest_sql__tests__ingest_sqlite.snap"),
     include_str!("../../../store/src/snapshots/store__ingest_sql__tests__ingest_postgres.snap"),
+];
+
+const TAIL: [&str; 2] = [
+    include_str!("../../../store/src/snapshots/store__tail_sql__tests__tail_sqlite.snap"),
+    include_str!("../../../store/src/snapshots/store__tail_sql__tests__tail_postgres.snap"),
 ];
 
 /// The statement of this name in the snapshot of the database's dialect.
@@ -106,6 +112,25 @@ async fn events_of_known_ids_are_read_by_id(database: TestDatabase) {
         }
     };
     assert!(plan.contains("event"), "{plan}");
+    assert!(
+        !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
+        "{plan}"
+    );
+}
+
+async fn the_tail_is_read_by_id(database: TestDatabase) {
+    let sql = statement(&database, TAIL, "tail_page");
+    let plan = match database.backend() {
+        Backend::Sqlite => sqlite_plan(&database, sql, vec![7.into(), 9.into(), 250.into()]).await,
+        Backend::Postgres => {
+            let values = "7, '700:700:', '600:600:', 250";
+            postgres_plan(&database, sql, "bigint, text, text, bigint", values).await
+        }
+    };
+    assert!(
+        plan.contains("PRIMARY KEY") || plan.contains("events_pkey"),
+        "{plan}"
+    );
     assert!(
         !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
         "{plan}"

@@ -1,0 +1,94 @@
+//! Tells whoever follows the log that something was stored. A word to look, never the truth: it may get lost, come late or twice.
+//!
+//! Within the process every commit wakes at once. Between processes PostgreSQL carries a NOTIFY, sent outside of ingest's
+//! transactions, which would otherwise commit one after the other, and at most every [`NOTIFY_PAUSE`].
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use sea_orm::{
+    ConnectionTrait,
+    sqlx::{
+        self,
+        postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+    },
+};
+use tokio::sync::Notify;
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::{Store, database::ACQUIRE_TIMEOUT, dialect::Dialect};
+
+const CHANNEL: &str = "kohorta_stored";
+/// The least time between two notifications of one process.
+const NOTIFY_PAUSE: Duration = Duration::from_millis(50);
+/// How long after a lost connection the next one is tried.
+const LISTEN_PAUSE: Duration = Duration::from_secs(1);
+/// Tells the other processes on this database.
+pub(crate) const NOTIFY: &str = "-- store: notify
+SELECT pg_notify($1, $2)";
+
+impl Store {
+    /// Says that a transaction with new events was committed.
+    pub(crate) fn announce_stored(&self) {
+        self.inner.appended.notify_one();
+        self.inner.commits.send_modify(|commits| *commits += 1);
+        let first = || !self.inner.notifying.swap(true, Ordering::AcqRel);
+        if self.inner.dialect == Dialect::Postgres && first() {
+            tokio::spawn(notify(self.clone()));
+        }
+    }
+}
+
+/// Notifies until a pause has passed without a commit.
+async fn notify(store: Store) {
+    let mut commits = store.inner.commits.subscribe();
+    loop {
+        commits.borrow_and_update();
+        let values = vec![CHANNEL.into(), store.inner.process.to_string().into()];
+        let statement = store.inner.dialect.statement(NOTIFY, values);
+        if let Err(error) = store.inner.write.execute_raw(statement).await {
+            debug!(%error, "others were not told of new events; they will look by themselves");
+        }
+        tokio::time::sleep(NOTIFY_PAUSE).await;
+        if commits.has_changed().unwrap_or(false) {
+            continue;
+        }
+        store.inner.notifying.store(false, Ordering::Release);
+        // A commit between the look and the word has found a notifier at work and started none.
+        let late = commits.has_changed().unwrap_or(false);
+        if !late || store.inner.notifying.swap(true, Ordering::AcqRel) {
+            return;
+        }
+    }
+}
+
+/// Wakes for every notification of another process, for as long as it runs; also when one may have got lost.
+pub(crate) async fn listen(database_url: String, process: Uuid, woken: Arc<Notify>) {
+    loop {
+        if let Err(error) = listen_once(&database_url, process, &woken).await {
+            debug!(%error, "not listening for new events; looking by the clock");
+        }
+        tokio::time::sleep(LISTEN_PAUSE).await;
+    }
+}
+
+async fn listen_once(database_url: &str, process: Uuid, woken: &Notify) -> Result<(), sqlx::Error> {
+    let options: PgConnectOptions = database_url.parse()?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options.application_name("kohorta"));
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen(CHANNEL).await?;
+    let own = process.to_string();
+    woken.notify_one();
+    loop {
+        match listener.try_recv().await? {
+            Some(notification) if notification.payload() == own => {}
+            Some(_) | None => woken.notify_one(),
+        }
+    }
+}
