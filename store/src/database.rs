@@ -16,7 +16,11 @@ use sea_orm::{
     },
 };
 
-use crate::{dialect::Dialect, error::StoreError};
+use crate::{
+    dialect::{Dialect, NUMBER_ORDER},
+    error::StoreError,
+    json::compare_number_texts,
+};
 
 /// How long a caller waits for a connection to PostgreSQL before it learns that the database is unavailable: long enough
 /// for a restart of a second or two, short enough that an answer is given within five.
@@ -142,6 +146,7 @@ fn make_folder(database_url: &str) -> Result<(), StoreError> {
 
 fn sqlite_options(sqlite: SqliteConnectOptions, purpose: Purpose) -> SqliteConnectOptions {
     let sqlite = sqlite
+        .collation(NUMBER_ORDER, compare_number_texts)
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .pragma("cache_size", "-8192")
         .pragma("temp_store", "memory");

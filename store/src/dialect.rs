@@ -8,6 +8,10 @@ use sea_orm::{DbBackend, Statement, Value, sea_query::ArrayType};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+/// The order of texts of JSON numbers by their exact value, which every SQLite connection of ours has. SQLite itself reads
+/// some texts as a double beside the right one, and integers beyond 63 bits as the nearest double.
+pub(crate) const NUMBER_ORDER: &str = "kohorta_number";
+
 /// One of the two databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {

@@ -7,6 +7,8 @@
 //!
 //! Where an object names a key twice, the last one counts, as in JavaScript and in PostgreSQL's `jsonb`.
 
+use std::cmp::Ordering;
+
 use serde_json::{Map, Number, Value};
 
 /// The deepest nesting of JSON that is read at all; the parser's own recursion limit, far above what events allow.
@@ -44,7 +46,11 @@ pub fn is_exact_number(token: &str) -> bool {
     let Ok(double) = token.parse::<f64>() else {
         return false;
     };
-    double.is_finite() && Decimal::parse(token) == Decimal::parse(&format!("{double:e}"))
+    // As a double, -2^63 has a shortest decimal below every 64-bit integer, and a value that is one.
+    const I64_START: f64 = -9_223_372_036_854_775_808.0;
+    double.is_finite()
+        && double != I64_START
+        && Decimal::parse(token) == Decimal::parse(&format!("{double:e}"))
 }
 
 /// Gives every number inside `value` its one spelling: an integer where the value is one and fits 64 bits,
@@ -65,22 +71,44 @@ pub fn canonical_map(map: Map<String, Value>) -> Map<String, Value> {
         .collect()
 }
 
+/// A double that is an integer becomes the one that its shortest decimal denotes, as it was sent: from 2^53 on that may be
+/// another one than the double's own.
 fn canonical_number(number: Number) -> Number {
-    /// The doubles from -2^63 up to, but without, 2^64 that are integers convert to `i64` or `u64` exactly.
-    const I64_START: f64 = -9_223_372_036_854_775_808.0;
-    const I64_END: f64 = 9_223_372_036_854_775_808.0;
-    const U64_END: f64 = 18_446_744_073_709_551_616.0;
-    if !number.is_f64() {
-        return number;
-    }
     match number.as_f64() {
-        Some(double) if double.fract() == 0.0 && (I64_START..I64_END).contains(&double) => {
-            (double as i64).into()
-        }
-        Some(double) if double.fract() == 0.0 && (I64_END..U64_END).contains(&double) => {
-            (double as u64).into()
+        Some(double) if number.is_f64() && double.fract() == 0.0 => {
+            let digits = double.to_string();
+            let negative = digits.parse::<i64>().map(Number::from);
+            negative
+                .or_else(|_| digits.parse::<u64>().map(Number::from))
+                .unwrap_or(number)
         }
         _ => number,
+    }
+}
+
+/// Compares two numbers in their canonical spelling, where a double is either no integer or beyond 64 bits.
+pub(crate) fn compare_numbers(left: &Number, right: &Number) -> Option<Ordering> {
+    let integers = (left.as_i128(), right.as_i128());
+    if let (Some(left), Some(right)) = integers {
+        return Some(left.cmp(&right));
+    }
+    let rounded = left.as_f64()?.partial_cmp(&right.as_f64()?)?;
+    // The largest integers round to 2^64, which as a canonical double is truly larger than they are.
+    Some(match (rounded, integers) {
+        (Ordering::Equal, (Some(_), None)) => Ordering::Less,
+        (Ordering::Equal, (None, Some(_))) => Ordering::Greater,
+        _ => rounded,
+    })
+}
+
+/// [`compare_numbers`] for the texts of numbers; other texts come after them.
+pub(crate) fn compare_number_texts(left: &str, right: &str) -> Ordering {
+    let number = |text: &str| serde_json::from_str::<Number>(text).ok();
+    match (number(left), number(right)) {
+        (Some(left), Some(right)) => compare_numbers(&left, &right).unwrap_or(Ordering::Equal),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => left.cmp(right),
     }
 }
 
@@ -250,6 +278,7 @@ mod tests {
             "3.14159265358979323846",
             "1e99999999999999999999",
             "4.9e-324",
+            "-9.223372036854776e18",
         ] {
             assert!(!is_exact_number(token), "{token}");
             assert!(parse_exact(token.as_bytes()).is_err(), "{token}");
@@ -272,6 +301,17 @@ mod tests {
         assert_eq!(
             text.as_deref(),
             Ok("[1,100,0,10000000000000000,10000000000000000000,1.5,1e+300,{\"a\":2}]")
+        );
+    }
+
+    #[test]
+    fn large_integers_stay_the_decimal_that_was_sent() {
+        let value =
+            parse_exact(b"[9.223372036854778e18, 1152921504606847e3, 18446744073709552e3]").map(canonical);
+        let text = value.map(|value| value.to_string());
+        assert_eq!(
+            text.as_deref(),
+            Ok("[9223372036854778000,1152921504606847000,1.8446744073709552e+19]")
         );
     }
 

@@ -12,6 +12,9 @@ mod database;
 mod database_file;
 mod dialect;
 mod error;
+pub mod filter;
+mod filter_check;
+mod filter_sql;
 mod fold;
 mod fold_sql;
 mod folder;
@@ -63,6 +66,7 @@ pub use crate::{
     backup::back_up,
     database::{PoolUse, connect},
     error::StoreError,
+    filter_check::FilterError,
     fold::FoldReport,
     folder::{Folder, FolderOptions},
     ingest::{IngestOutcome, MAX_EVENT_TYPES, StoredEvent},

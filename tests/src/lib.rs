@@ -3,6 +3,7 @@
 //! - [`database`]: an empty or migrated database of its own for each test, SQLite or PostgreSQL.
 //! - [`cluster`], [`shared_cluster`]: throw-away PostgreSQL clusters; one serves all the tests of a run.
 //! - [`events`], [`streams`]: events written as lines of text, and random ones.
+//! - [`filters`]: random filters, and properties that break what is not careful.
 //! - [`questions`]: the questions to a store in one line each.
 //! - [`oracle`]: what every number should be, by the dumbest recount that follows `docs/analytics.md`.
 //! - [`http`], [`kohorta`]: a client, and the real program started as a process.
@@ -16,6 +17,7 @@ pub mod chaos;
 pub mod cluster;
 pub mod database;
 pub mod events;
+pub mod filters;
 pub mod http;
 pub mod kohorta;
 pub mod oracle;

@@ -7,6 +7,8 @@ mod active_users;
 mod arguments;
 mod error;
 mod event;
+#[allow(dead_code)] // The questions that take a filter come next.
+mod filter;
 mod ingest;
 mod resources;
 mod retention;

@@ -177,6 +177,31 @@ impl ScalarType for JsonObject {
     }
 }
 
+/// `JSON` in the API: whatever a client sent.
+#[derive(Debug, Clone)]
+pub(super) struct Json(Value);
+
+impl Json {
+    /// What was sent, as JSON.
+    pub(super) fn into_json(self) -> serde_json::Value {
+        // Only a GraphQL value with an upload has no JSON form; uploads are not taken.
+        self.0.into_json().unwrap_or_default()
+    }
+}
+
+/// Any JSON value but null: a string, a number, a boolean, an array or an object. Numbers are kept exactly: those that neither a
+/// 64-bit integer nor a double holds are refused.
+#[Scalar(name = "JSON")]
+impl ScalarType for Json {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        Ok(Self(value))
+    }
+
+    fn to_value(&self) -> Value {
+        self.0.clone()
+    }
+}
+
 /// `TimeZone` in the API.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TimeZone(pub(super) Tz);

@@ -29,6 +29,7 @@ mod backup;
 mod checks;
 mod concurrency;
 mod containers;
+mod filter;
 mod fold;
 mod graphql_answers;
 mod graphql_ingest;
