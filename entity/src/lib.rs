@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod activity_log;
+pub mod api_key;
 pub mod event;
 pub mod facet;
 pub mod setting;

@@ -12,6 +12,7 @@ use chrono::TimeDelta;
 use store::{Folder, FolderOptions, Store, StoreError, Writer, WriterOptions};
 use tokio::task::JoinHandle;
 
+use crate::auth::{AuthOptions, Gate};
 use crate::clock::Clock;
 use crate::graphql::{Introspection, Resources, Schema, schema};
 use crate::http;
@@ -40,6 +41,10 @@ pub struct AppOptions {
     pub transaction_events: usize,
     /// How long after a commit its events are folded.
     pub fold_interval: Duration,
+    /// Who gets in.
+    pub auth: AuthOptions,
+    /// Whether `/metrics` wants a key with the scope `query`.
+    pub protect_metrics: bool,
     /// Whether clients may ask for the schema itself.
     pub introspection: Introspection,
     /// Whether the playground is served.
@@ -59,6 +64,8 @@ impl Default for AppOptions {
             queue_events: 20_000,
             transaction_events: 2_000,
             fold_interval: Duration::from_secs(1),
+            auth: AuthOptions::default(),
+            protect_metrics: false,
             introspection: Introspection::On,
             playground: true,
             allowed_hosts: AllowedHosts::Any,
@@ -71,6 +78,7 @@ pub struct App {
     state: AppState,
     folder: Folder,
     upkeep_task: JoinHandle<()>,
+    keys_task: JoinHandle<()>,
 }
 
 /// What handlers share.
@@ -78,6 +86,7 @@ pub struct App {
 pub(crate) struct AppState {
     pub(crate) store: Store,
     pub(crate) writer: Writer,
+    pub(crate) gate: Gate,
     pub(crate) schema: Schema,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
@@ -142,7 +151,10 @@ impl App {
         };
         let folder = Folder::start(store.clone(), folder_options);
         let upkeep_task = tokio::spawn(keep_metrics_small(metrics.clone()));
+        let gate = Gate::new(store.clone(), options.clock, &options.auth);
+        let keys_task = gate.keep_fresh(options.auth.refresh);
         let state = AppState {
+            gate,
             schema: schema(resources, options.introspection),
             store,
             writer,
@@ -155,6 +167,7 @@ impl App {
             state,
             folder,
             upkeep_task,
+            keys_task,
         })
     }
 
@@ -179,6 +192,7 @@ impl App {
         self.state.writer.close().await;
         self.folder.stop().await;
         self.upkeep_task.abort();
+        self.keys_task.abort();
         if let Err(error) = fold_what_is_left(&self.state.store).await {
             tracing::warn!(
                 error = chain(&error),

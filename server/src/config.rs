@@ -8,13 +8,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use store::StoreOptions;
+use store::{Scope, StoreOptions};
 
 use crate::app::AppOptions;
+use crate::auth::{AuthOptions, FixedKey, Policy};
 use crate::graphql::Introspection;
 use crate::http::hosts::AllowedHosts;
 use crate::listener::ListenOptions;
@@ -68,6 +69,59 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Make, list and revoke API keys
+    Keys {
+        /// What to do with the keys.
+        #[command(subcommand)]
+        action: KeysAction,
+    },
+}
+
+/// What to do with the keys.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeysAction {
+    /// Make a key and print it: it is shown this once and never again
+    Create {
+        /// What to call it, such as the application that will carry it: letters, digits, dots, underscores, hyphens
+        #[arg(long)]
+        name: String,
+        /// What it allows: ingest (send events), query (ask, nothing else), admin (everything)
+        #[arg(long, value_name = "ingest|query|admin", value_parser = parse_scope)]
+        scope: Scope,
+        /// When it ends: a last day in UTC such as 2027-12-31, or a time from now such as 90d or 12h; never if left out
+        #[arg(long, value_name = "DAY|TIME", value_parser = parse_expiry)]
+        expires: Option<Expiry>,
+    },
+    /// List all keys that were ever made; their secrets are not kept
+    List,
+    /// Revoke a key: it opens nothing any more after a few seconds, and cannot come back
+    Revoke {
+        /// The key's name
+        name: String,
+    },
+}
+
+/// When a key ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// With the end of this day in UTC.
+    LastDay(NaiveDate),
+    /// So long after it was made.
+    After(TimeDelta),
+}
+
+impl Expiry {
+    /// The instant from which on a key made at `now` is worth nothing.
+    pub fn of_key_made_at(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::LastDay(day) => Some(
+                day.checked_add_days(Days::new(1))?
+                    .and_time(NaiveTime::MIN)
+                    .and_utc(),
+            ),
+            Self::After(time) => now.checked_add_signed(time),
+        }
+    }
 }
 
 /// What to do with the tables.
@@ -126,6 +180,16 @@ pub struct ServeOptions {
         value_parser = parse_address
     )]
     pub listen: SocketAddr,
+    /// An API key with the scope admin that is not kept in the database: at least 32 characters; better given in the
+    /// environment than on the command line, which other users of the machine can read
+    #[arg(long, env = "KOHORTA_API_KEY", hide_env_values = true, value_name = "KEY")]
+    api_key: Option<ApiKeyText>,
+    /// Ask nobody for an API key, on whatever address: for those who have a gate of their own in front
+    #[arg(long, env = "KOHORTA_NO_AUTH")]
+    no_auth: bool,
+    /// Ask for an API key with the scope query or admin at /metrics too
+    #[arg(long, env = "KOHORTA_PROTECT_METRICS")]
+    protect_metrics: bool,
     /// The reporting time zone, an IANA name such as Europe/Berlin: fixed when the database is first used (UTC if left
     /// out); `kohorta rebuild` changes it
     #[arg(long, env = "KOHORTA_TIMEZONE", value_name = "ZONE", value_parser = parse_timezone)]
@@ -234,6 +298,22 @@ impl From<&str> for DatabaseUrl {
     }
 }
 
+/// An API key as it was given. It shows itself in no message.
+#[derive(Clone, PartialEq, Eq)]
+struct ApiKeyText(String);
+
+impl fmt::Debug for ApiKeyText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ApiKeyText(…)")
+    }
+}
+
+impl From<&str> for ApiKeyText {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 /// Why the program ends before it has begun.
 #[derive(Debug)]
 pub enum Refused {
@@ -263,8 +343,18 @@ impl Config {
         )
     }
 
+    fn serve_options(&self) -> &ServeOptions {
+        match &self.command {
+            Some(Command::Serve(options)) => options,
+            _ => &self.serve,
+        }
+    }
+
     /// What clap cannot check without showing the value.
     fn check(&self) -> Result<(), Refused> {
+        if let None | Some(Command::Serve(_)) = &self.command {
+            self.serve_options().check()?;
+        }
         let url = self.common.database_url.as_str();
         if ["sqlite:", "postgres://", "postgresql://"]
             .iter()
@@ -296,6 +386,29 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "not an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000".to_owned())
 }
 
+fn parse_scope(word: &str) -> Result<Scope, String> {
+    Scope::parse(word).ok_or_else(|| "not one of ingest, query, admin".to_owned())
+}
+
+fn parse_expiry(text: &str) -> Result<Expiry, String> {
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Ok(Expiry::LastDay(day));
+    }
+    let wrong = || "neither a day, such as 2027-12-31, nor a time, such as 30m, 12h, 90d or 52w".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return Err(wrong()),
+    };
+    let digits = text.trim_end_matches(unit);
+    let is_number = digits.len() + 1 == text.len() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let count: u32 = digits.parse().ok().filter(|_| is_number).ok_or_else(wrong)?;
+    Ok(Expiry::After(TimeDelta::seconds(seconds * i64::from(count))))
+}
+
 fn parse_timezone(name: &str) -> Result<Tz, String> {
     name.parse()
         .map_err(|_| "not an IANA time zone, such as UTC or Europe/Berlin".to_owned())
@@ -305,6 +418,35 @@ impl ServeOptions {
     /// Whether tables are brought up to date at start.
     pub fn migrate(&self) -> bool {
         !self.no_migrate
+    }
+
+    /// Whether anybody could read and write who can reach the address, unless there is a key in the database.
+    pub fn rests_on_stored_keys(&self) -> bool {
+        self.policy() == Policy::Always && self.api_key.is_none()
+    }
+
+    fn policy(&self) -> Policy {
+        if self.no_auth {
+            Policy::Never
+        } else if self.listen.ip().is_loopback() {
+            Policy::OnceThereAreKeys
+        } else {
+            Policy::Always
+        }
+    }
+
+    /// What clap cannot check without showing a secret.
+    fn check(&self) -> Result<(), Refused> {
+        let Some(key) = &self.api_key else {
+            return Ok(());
+        };
+        let wrong = |fault: &str| Refused::Wrong(format!("error: --api-key (KOHORTA_API_KEY): {fault}"));
+        if self.no_auth {
+            return Err(wrong(
+                "a key and --no-auth (KOHORTA_NO_AUTH) contradict each other; leave one out",
+            ));
+        }
+        FixedKey::parse(&key.0).map(|_| ()).map_err(|fault| wrong(&fault))
     }
 
     /// How to open the store.
@@ -328,6 +470,13 @@ impl ServeOptions {
             queue_events: self.queue_events as usize,
             transaction_events: self.transaction_events as usize,
             fold_interval: Duration::from_millis(self.fold_interval_ms.into()),
+            auth: AuthOptions {
+                policy: self.policy(),
+                // It was checked when the command line was read.
+                fixed_key: self.api_key.as_ref().and_then(|key| FixedKey::parse(&key.0).ok()),
+                ..AuthOptions::default()
+            },
+            protect_metrics: self.protect_metrics,
             introspection: self.introspection,
             playground: self.playground == Switch::On,
             allowed_hosts: AllowedHosts::for_address(address, &self.allowed_hosts),

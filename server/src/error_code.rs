@@ -15,6 +15,10 @@ pub(crate) enum Code {
     GraphqlLimitExceeded,
     /// An argument or variable has a value that is not allowed.
     BadUserInput,
+    /// There is no API key with the request, or none that is good.
+    Unauthenticated,
+    /// The API key has not the scope that this needs.
+    Forbidden,
     /// The request body is larger than allowed.
     PayloadTooLarge,
     /// The request body is not of a type or encoding that is taken.
@@ -31,12 +35,14 @@ pub(crate) enum Code {
 
 impl Code {
     /// All there are.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::BadRequest,
         Self::GraphqlParseFailed,
         Self::GraphqlValidationFailed,
         Self::GraphqlLimitExceeded,
         Self::BadUserInput,
+        Self::Unauthenticated,
+        Self::Forbidden,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::Overloaded,
@@ -53,6 +59,8 @@ impl Code {
             Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::GraphqlLimitExceeded => "GRAPHQL_LIMIT_EXCEEDED",
             Self::BadUserInput => "BAD_USER_INPUT",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::Overloaded => "OVERLOADED",

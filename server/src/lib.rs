@@ -8,6 +8,7 @@
 //! [`listener::run`] to have real connections.
 
 pub mod app;
+mod auth;
 pub mod clock;
 pub mod commands;
 pub mod config;
@@ -23,6 +24,7 @@ mod process;
 mod progress;
 pub mod start;
 
+pub use auth::{AuthOptions, FixedKey, Policy};
 pub use graphql::{Introspection, schema_sdl};
 pub use http::hosts::AllowedHosts;
 pub use metrics::MetricsError;

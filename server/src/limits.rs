@@ -46,6 +46,23 @@ pub(crate) const MAX_MESSAGE_CHARACTERS: usize = 500;
 /// The longest request id that is taken from a client.
 pub(crate) const MAX_REQUEST_ID_BYTES: usize = 128;
 
+/// How often the keys are read from the database: a key that was revoked opens nothing after that.
+pub(crate) const KEYS_REFRESH: Duration = Duration::from_secs(5);
+/// How often the keys are read at most because somebody shows one that is not known: it may have been made a moment ago,
+/// but strangers must not keep the database busy.
+pub(crate) const KEYS_READ_AGAIN: Duration = Duration::from_secs(1);
+/// How long a request waits for keys to be read.
+pub(crate) const KEYS_READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the keys that were read last count while the database is away. All that a key opens but this server's
+/// version and limits needs the database as well.
+pub(crate) const KEYS_TRUSTED: Duration = Duration::from_secs(300);
+/// How far `last used` may lag: a busy key is written once in that time, not once a request.
+pub(crate) const KEY_USE_PRECISION: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+/// The longest key: ours have 78 characters, those from the environment may have more.
+pub(crate) const MAX_KEY_BYTES: usize = 256;
+/// The shortest key from the environment: 32 hexadecimal digits are 128 bits, out of reach of guessing.
+pub(crate) const MIN_FIXED_KEY_CHARACTERS: usize = 32;
+
 /// How long a client may take to send the headers of a request; also how long a connection may lie idle.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send the next piece of a body.

@@ -8,6 +8,7 @@
 //! | `kohorta_build_info` | gauge, always 1 | `version`, `database` |
 //! | `kohorta_errors_total` | counter | `code`, as in `extensions.code` of the answer |
 //! | `kohorta_events_ingested_total` | counter | `outcome`: stored, duplicate, conflict, rejected, failed |
+//! | `kohorta_denied_total` | counter | `reason`: missing, malformed, unknown, expired, unavailable, forbidden |
 //! | `kohorta_ingest_queue_events` | gauge | |
 //! | `kohorta_ingest_queue_limit_events` | gauge | |
 //! | `kohorta_commit_events` | histogram | |
@@ -45,6 +46,7 @@ use crate::process::ProcessUse;
 
 const BUILD_INFO: &str = "kohorta_build_info";
 const ERRORS: &str = "kohorta_errors_total";
+const DENIED: &str = "kohorta_denied_total";
 const EVENTS_INGESTED: &str = "kohorta_events_ingested_total";
 const INGEST_QUEUE_EVENTS: &str = "kohorta_ingest_queue_events";
 const INGEST_QUEUE_LIMIT: &str = "kohorta_ingest_queue_limit_events";
@@ -80,6 +82,16 @@ const OPERATIONS: [&str; 6] = [
     "ingestEvents",
 ];
 
+/// Why somebody is not let in.
+const DENIED_REASONS: [&str; 6] = [
+    "missing",
+    "malformed",
+    "unknown",
+    "expired",
+    "unavailable",
+    "forbidden",
+];
+
 /// Why metrics cannot be recorded.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("metrics cannot be recorded: {0}")]
@@ -94,6 +106,11 @@ pub(crate) struct IngestCounts {
     pub(crate) rejected: u64,
     /// Those that got an error instead of an outcome: overloaded, database away. They may be stored all the same.
     pub(crate) failed: u64,
+}
+
+/// Somebody did not get in, or not at what they asked for; `reason` is one of [`DENIED_REASONS`].
+pub(crate) fn denied(reason: &'static str) {
+    counter!(DENIED, "reason" => reason).increment(1);
 }
 
 /// Counts events by what became of them.
@@ -232,6 +249,7 @@ fn describe() {
         "Always 1; the labels say which version runs on which database."
     );
     metrics::describe_counter!(ERRORS, "Errors answered, by their code.");
+    metrics::describe_counter!(DENIED, "Requests and fields refused for want of a good API key.");
     metrics::describe_counter!(EVENTS_INGESTED, "Events that came in, by what became of them.");
     metrics::describe_gauge!(INGEST_QUEUE_EVENTS, "Events that wait for a transaction.");
     metrics::describe_gauge!(INGEST_QUEUE_LIMIT, "The most events that may wait.");
@@ -285,6 +303,9 @@ fn describe() {
         "When the process started, in seconds since 1970."
     );
     // Counters that begin at 0 instead of nowhere: their first increase is one.
+    for reason in DENIED_REASONS {
+        counter!(DENIED, "reason" => reason).increment(0);
+    }
     for outcome in ["stored", "duplicate", "conflict", "rejected", "failed"] {
         counter!(EVENTS_INGESTED, "outcome" => outcome).increment(0);
     }

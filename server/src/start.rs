@@ -30,6 +30,19 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// Nobody would be asked for a key, and not only this machine can ask.
+    #[error(
+        "will not listen on {address} without an API key, because whoever reaches it could read and change everything: \
+         make a key with `kohorta keys create --name NAME --scope admin`, or set KOHORTA_API_KEY, or say --no-auth if a \
+         gate of your own stands in front"
+    )]
+    NoKey {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A key cannot be made.
+    #[error("the operating system has no random bits")]
+    Random(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Signals cannot be received.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
@@ -59,6 +72,12 @@ impl StartError {
 /// [`StartError`] if the database cannot be reached or the address not be listened on.
 pub async fn serve(common: &CommonOptions, options: &ServeOptions) -> Result<ExitCode, StartError> {
     let mut signals = Signals::new().map_err(StartError::Signals)?;
+    if options.rests_on_stored_keys() {
+        tokio::select! {
+            outcome = demand_key(common, options.listen) => outcome?,
+            code = signals.next() => return Ok(code),
+        }
+    }
     let listener = tokio::select! {
         listener = listen(options.listen) => listener?,
         code = signals.next() => return Ok(code),
@@ -88,6 +107,21 @@ pub async fn serve(common: &CommonOptions, options: &ServeOptions) -> Result<Exi
             Ok(code)
         }
     }
+}
+
+/// Makes sure that there is a key in the database; without its tables there is none.
+async fn demand_key(common: &CommonOptions, address: SocketAddr) -> Result<(), StartError> {
+    let database = store::connect(common.database_url.as_str()).await?;
+    let wanted = match migration::is_current(&database).await {
+        Ok(true) => store::keys_are_wanted(&database).await,
+        Ok(false) => store::keys_are_wanted(&database).await.or(Ok(false)),
+        Err(error) => return Err(StartError::migration(error)),
+    };
+    let _ = database.close().await;
+    if wanted? {
+        return Ok(());
+    }
+    Err(StartError::NoKey { address })
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

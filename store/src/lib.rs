@@ -22,6 +22,7 @@ mod frame;
 mod ingest;
 mod ingest_sql;
 pub mod json;
+mod keys;
 pub mod new_event;
 mod rebuild;
 mod recount;
@@ -70,6 +71,10 @@ pub use crate::{
     fold::FoldReport,
     folder::{Folder, FolderOptions},
     ingest::{IngestOutcome, MAX_EVENT_TYPES, StoredEvent},
+    keys::{
+        ApiKey, KeyHash, LiveKeys, MAX_KEY_NAME_BYTES, MAX_LIVE_KEYS, NewKey, Scope, all_keys, create_key,
+        keys_are_wanted, revoke_key,
+    },
     rebuild::RebuildReport,
     retention::RetentionQuestion,
     tail::{Follower, Page, TailEnd},
@@ -274,7 +279,17 @@ impl Store {
     /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where it does not answer within `patience`.
     pub async fn ping(&self, patience: Duration) -> Result<(), StoreError> {
         let store = self.clone();
-        let asking = self.spawn(async move { settings::read(&store.inner.read).await.map(|_| ()) });
+        let asking = self.spawn(async move {
+            // Connections that broke in an outage may still lie in the pool; each says so once, and is gone.
+            const ATTEMPTS: u32 = 5;
+            for _ in 1..ATTEMPTS {
+                match settings::read(&store.inner.read).await {
+                    Err(StoreError::Unavailable(_)) => {}
+                    outcome => return outcome.map(|_| ()),
+                }
+            }
+            settings::read(&store.inner.read).await.map(|_| ())
+        });
         match tokio::time::timeout(patience, asking).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::unavailable(sea_orm::sqlx::Error::PoolTimedOut)),

@@ -6,6 +6,7 @@ use store::ActiveUsersQuestion;
 
 use super::arguments::{bounded, day_range};
 use super::error::Result;
+use super::guard::Needs;
 use super::resources::Resources;
 use super::rows::{Row, Rows};
 use super::scalars::{Count, LocalDate, TimeZone};
@@ -20,7 +21,7 @@ impl ActiveUsersQuery {
     ///
     /// The window reaches before `from`, so the first days are not too low. Every day of the range has a point, also
     /// a day without events.
-    #[graphql(complexity = "50 + child_complexity")]
+    #[graphql(guard = "Needs::Query", complexity = "50 + child_complexity")]
     async fn dau(
         &self,
         context: &Context<'_>,

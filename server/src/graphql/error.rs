@@ -4,7 +4,7 @@
 //! stray `?` on an internal error must not compile.
 
 use async_graphql::ErrorExtensions as _;
-use store::StoreError;
+use store::{Scope, StoreError};
 
 use crate::error_code::Code;
 use crate::http::exchange::RequestId;
@@ -25,6 +25,16 @@ impl ApiError {
         Self {
             code: Code::BadUserInput,
             message: format!("{field} {fault}"),
+        }
+    }
+
+    /// `field` needs a scope that the key has not.
+    pub(super) fn forbidden(field: &str, needed: Scope, present: Scope) -> Self {
+        let message =
+            format!("{field} needs an API key with the scope {needed}; this one has the scope {present}");
+        Self {
+            code: Code::Forbidden,
+            message,
         }
     }
 

@@ -7,6 +7,7 @@ use store::{IngestOutcome, StoredEvent};
 
 use super::error::{ApiError, Result};
 use super::event::Event;
+use super::guard::Needs;
 use super::resources::Resources;
 use super::scalars::{Count, Instant, JsonObject, Uuid};
 use super::user_error::{UserError, user_errors};
@@ -19,7 +20,7 @@ pub(super) struct IngestMutation;
 #[Object]
 impl IngestMutation {
     /// Stores one event. The answer comes after the commit: an event that is answered STORED or DUPLICATE stays.
-    #[graphql(complexity = "10 + child_complexity")]
+    #[graphql(guard = "Needs::Ingest", complexity = "10 + child_complexity")]
     async fn ingest_event(
         &self,
         context: &Context<'_>,
@@ -39,7 +40,7 @@ impl IngestMutation {
     ///
     /// Should the answer be an error, send the same events again: those with an `eventId` are stored once, however
     /// often they are sent.
-    #[graphql(complexity = "100 + child_complexity")]
+    #[graphql(guard = "Needs::Ingest", complexity = "100 + child_complexity")]
     async fn ingest_events(
         &self,
         context: &Context<'_>,

@@ -9,6 +9,7 @@ mod error;
 mod event;
 #[allow(dead_code)] // The questions that take a filter come next.
 mod filter;
+mod guard;
 mod ingest;
 mod resources;
 mod retention;

@@ -7,6 +7,7 @@ use store::RetentionQuestion;
 
 use super::arguments::{bounded, day_range, event_type};
 use super::error::{ApiError, Result};
+use super::guard::Needs;
 use super::resources::Resources;
 use super::rows::{Row, Rows};
 use super::scalars::{Count, LocalDate, TimeZone};
@@ -21,7 +22,7 @@ impl RetentionQuery {
     ///
     /// `from` and `to` bound the day on which a user enters a cohort; returns are followed beyond `to`. A cohort has one
     /// cell for its own period and one for each of the `periods` that follow; there may be at most 50,000 cells.
-    #[graphql(complexity = "100 + child_complexity")]
+    #[graphql(guard = "Needs::Query", complexity = "100 + child_complexity")]
     #[allow(
         clippy::too_many_arguments,
         reason = "one parameter for each argument of the field"

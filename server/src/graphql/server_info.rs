@@ -4,6 +4,7 @@ use async_graphql::{Context, Object, SimpleObject};
 use store::new_event::{MAX_PROPERTIES_BYTES, MAX_PROPERTY_DEPTH};
 
 use super::error::Result;
+use super::guard::Needs;
 use super::resources::Resources;
 use super::scalars::TimeZone;
 use crate::limits::{MAX_BATCH_EVENTS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH, MAX_RANGE_DAYS};
@@ -13,7 +14,8 @@ pub(super) struct ServerInfoQuery;
 
 #[Object]
 impl ServerInfoQuery {
-    /// What this server is, and the limits that clients meet.
+    /// What this server is, and the limits that clients meet; these may be asked for with any key.
+    #[graphql(guard = "Needs::AnyScope")]
     async fn server_info(&self, context: &Context<'_>) -> Result<ServerInfo> {
         let store = &Resources::of(context)?.store;
         Ok(ServerInfo {
@@ -36,10 +38,13 @@ impl ServerInfoQuery {
 #[derive(SimpleObject)]
 pub(super) struct ServerInfo {
     /// The version of Kohorta.
+    #[graphql(guard = "Needs::Query")]
     version: &'static str,
     /// The database behind it: SQLite or PostgreSQL.
+    #[graphql(guard = "Needs::Query")]
     database: &'static str,
     /// The reporting time zone: days, weeks and months begin and end in it.
+    #[graphql(guard = "Needs::Query")]
     timezone: TimeZone,
     /// The limits that clients meet.
     limits: Limits,

@@ -6,6 +6,7 @@ use store::TopEventsQuestion;
 
 use super::arguments::{bounded, day_range};
 use super::error::Result;
+use super::guard::Needs;
 use super::resources::Resources;
 use super::scalars::{Count, LocalDate};
 use crate::limits::MAX_TOP_EVENTS;
@@ -16,7 +17,7 @@ pub(super) struct TopEventsQuery;
 #[Object]
 impl TopEventsQuery {
     /// The event types that happened most, or to most users, over a range of days.
-    #[graphql(complexity = "50 + child_complexity")]
+    #[graphql(guard = "Needs::Query", complexity = "50 + child_complexity")]
     async fn top_events(
         &self,
         context: &Context<'_>,

@@ -2,8 +2,8 @@
 //!
 //! Errors get what every error has (`code`, `requestId`, `retryable`), are bounded in number and length, and
 //! those of the GraphQL library, which have no code, get theirs here. A request that was not executed has no
-//! `data`. An answer that is nothing but "try again" is a 503, so that clients and proxies without
-//! knowledge of GraphQL do the right thing.
+//! `data`. An answer that is nothing but "try again" is a 503, one that is nothing but "not with this key" a 403, so that
+//! clients and proxies without knowledge of GraphQL do the right thing.
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::{PathSegment, Pos, Response as GraphqlResponse, ServerError, Value};
@@ -66,8 +66,11 @@ pub(super) fn given(response: GraphqlResponse, media_type: MediaType, id: &Reque
         .collect();
     let try_again =
         response.data == Value::Null && !coded.is_empty() && coded.iter().all(|(code, _)| code.retryable());
+    let forbidden = response.data == Value::Null && all_forbidden(&coded);
     let status = if try_again {
         StatusCode::SERVICE_UNAVAILABLE
+    } else if forbidden {
+        StatusCode::FORBIDDEN
     } else {
         StatusCode::OK
     };
@@ -85,18 +88,17 @@ pub(super) fn given(response: GraphqlResponse, media_type: MediaType, id: &Reque
 }
 
 /// `response` with its fields in the order of the request. The library gives them in the order in which they were
-/// ready, and leaves out a field that failed although its type says it is never null: then there is no data at all.
+/// ready, and leaves out a field that failed, at whatever depth, although its type says it is never null: then there is
+/// no data at all.
 pub(super) fn in_order(mut response: GraphqlResponse, root_fields: &[RootField]) -> GraphqlResponse {
-    let Value::Object(mut members) = std::mem::take(&mut response.data) else {
-        return response;
-    };
-    let failed = |error: &ServerError| match error.path.first() {
-        Some(PathSegment::Field(key)) => !members.contains_key(key.as_str()),
-        Some(PathSegment::Index(_)) | None => false,
-    };
-    if response.errors.iter().any(failed) {
+    let data = std::mem::take(&mut response.data);
+    let left_out = |error: &ServerError| is_left_out(&data, &error.path);
+    if response.errors.iter().any(left_out) {
         return response;
     }
+    let Value::Object(mut members) = data else {
+        return response;
+    };
     let mut ordered = IndexMap::with_capacity(members.len());
     for field in root_fields {
         if let Some((key, value)) = members.swap_remove_entry(field.response_key.as_str()) {
@@ -109,6 +111,28 @@ pub(super) fn in_order(mut response: GraphqlResponse, root_fields: &[RootField])
     response
 }
 
+/// Whether what stands at `path` is missing from `data`: a field that may be null would be there, as null. An object of
+/// which nothing is left is null itself.
+fn is_left_out(data: &Value, path: &[PathSegment]) -> bool {
+    let mut value = data;
+    for segment in path {
+        let next = match (value, segment) {
+            (Value::Object(members), PathSegment::Field(key)) => members.get(key.as_str()),
+            (Value::List(items), PathSegment::Index(index)) => items.get(*index),
+            _ => None,
+        };
+        let Some(next) = next else {
+            return true;
+        };
+        value = next;
+    }
+    false
+}
+
+fn all_forbidden(errors: &[(Code, ServerError)]) -> bool {
+    !errors.is_empty() && errors.iter().all(|(code, _)| *code == Code::Forbidden)
+}
+
 fn coded(mut error: ServerError, classify: impl FnOnce(&mut ServerError) -> Code) -> (Code, ServerError) {
     let code = code_of(&error).unwrap_or_else(|| classify(&mut error));
     (code, error)
@@ -117,6 +141,7 @@ fn coded(mut error: ServerError, classify: impl FnOnce(&mut ServerError) -> Code
 fn not_executed(errors: &[(Code, ServerError)], media_type: MediaType, id: &RequestId) -> Response {
     let limited = errors.iter().any(|(code, _)| *code == Code::GraphqlLimitExceeded);
     let status = match media_type {
+        _ if all_forbidden(errors) => StatusCode::FORBIDDEN,
         MediaType::GraphqlResponse => StatusCode::BAD_REQUEST,
         MediaType::Json if limited => StatusCode::BAD_REQUEST,
         MediaType::Json => StatusCode::OK,
@@ -282,11 +307,26 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_field_leaves_no_data() {
-        let mut error = ServerError::new("message", None);
-        error.path = vec![async_graphql::PathSegment::Field("b".to_owned())];
-        let mut response = GraphqlResponse::new(value!({ "a": 1 }));
-        response.errors = vec![error];
-        assert_eq!(in_order(response, &[]).data, Value::Null);
+    fn a_failed_field_leaves_no_data_unless_it_may_be_null() {
+        use async_graphql::PathSegment::{Field, Index};
+        let field = |name: &str| Field(name.to_owned());
+        let data = || value!({ "a": 1, "b": { "c": null }, "d": null, "e": [{ "f": 1 }, null] });
+        for (path, kept) in [
+            (vec![field("x")], false),
+            (vec![field("b"), field("x")], false),
+            (vec![field("d"), field("x")], false),
+            (vec![field("e"), Index(0), field("x")], false),
+            (vec![field("e"), Index(1), field("x")], false),
+            (vec![field("d")], true),
+            (vec![field("b"), field("c")], true),
+            (vec![field("e"), Index(1)], true),
+            (vec![], true),
+        ] {
+            let mut error = ServerError::new("message", None);
+            error.path = path.clone();
+            let mut response = GraphqlResponse::new(data());
+            response.errors = vec![error];
+            assert_eq!(in_order(response, &[]).data != Value::Null, kept, "{path:?}");
+        }
     }
 }

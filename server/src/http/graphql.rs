@@ -16,13 +16,16 @@ use axum::extract::{Extension as FromExtensions, State};
 use axum::http::header::{CACHE_CONTROL, VARY};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
+use store::Scope;
 
 use super::answer;
 use super::body::{BodyReader, PlainBody, RawBody};
+use super::credentials;
 use super::error::HttpError;
 use super::exchange::RequestId;
 use super::negotiation::{MediaType, negotiate};
 use super::parameters::{Parameters, check_content_type};
+use crate::auth::{Gate, Principal};
 use crate::document::{self, Document, Refusal, RootField};
 use crate::error_code::Code;
 use crate::graphql::{Introspection, Schema};
@@ -32,6 +35,7 @@ use crate::metrics;
 #[derive(Clone)]
 pub(super) struct Endpoint {
     pub(super) schema: Schema,
+    pub(super) gate: Gate,
     pub(super) bodies: BodyReader,
     pub(super) timeout: Duration,
     pub(super) introspection: Introspection,
@@ -72,6 +76,7 @@ fn with_common_headers(result: Result<Response, HttpError>) -> Response {
 
 impl Endpoint {
     async fn post(&self, id: &RequestId, headers: &HeaderMap, body: Body) -> Result<Response, HttpError> {
+        let principal = credentials::principal(&self.gate, headers).await?;
         let media_type = negotiate(headers)?;
         check_content_type(headers)?;
         let raw = self.bodies.read(headers, body).await?;
@@ -91,11 +96,19 @@ impl Endpoint {
             Ok(document) if document.operation_type == OperationType::Subscription => {
                 Err(HttpError::bad_request("subscriptions are not taken by POST"))
             }
-            Ok(document) => self.execute(parameters, document, media_type, id).await,
+            Ok(document) => {
+                let asked = Asked {
+                    parameters,
+                    document,
+                    principal,
+                };
+                self.execute(asked, media_type, id).await
+            }
         }
     }
 
     async fn get(&self, id: &RequestId, headers: &HeaderMap, uri: &Uri) -> Result<Response, HttpError> {
+        let principal = credentials::principal(&self.gate, headers).await?;
         let media_type = negotiate(headers)?;
         let parameters = Parameters::from_query_string(uri)?;
         match document::parse(
@@ -105,36 +118,58 @@ impl Endpoint {
         ) {
             Err(refusal) => Ok(answer::refused(refusal, media_type, id)),
             Ok(document) if document.operation_type == OperationType::Query => {
-                self.execute(parameters, document, media_type, id).await
+                let asked = Asked {
+                    parameters,
+                    document,
+                    principal,
+                };
+                self.execute(asked, media_type, id).await
             }
             Ok(_) => Err(HttpError::method_not_allowed("POST")),
         }
     }
 
+    /// Why the schema itself is not answered.
+    fn hides_the_schema_from(&self, principal: &Principal) -> Option<Refusal> {
+        if self.introspection == Introspection::Off {
+            let message = "introspection is turned off on this server";
+            return Some(Refusal::new(Code::GraphqlValidationFailed, message));
+        }
+        if !principal.may(Scope::Query) {
+            let message = "introspection needs an API key with the scope query";
+            return Some(Refusal::new(Code::Forbidden, message));
+        }
+        None
+    }
+
     async fn execute(
         &self,
-        parameters: Parameters,
-        document: Document,
+        asked: Asked,
         media_type: MediaType,
         id: &RequestId,
     ) -> Result<Response, HttpError> {
-        if self.introspection == Introspection::Off
+        let Asked {
+            parameters,
+            document,
+            principal,
+        } = asked;
+        let hidden = self.hides_the_schema_from(&principal);
+        if let Some(refusal) = hidden.clone()
             && document.root_fields.iter().any(RootField::is_introspection)
         {
-            let message = "introspection is turned off on this server";
-            return Ok(answer::refused(
-                Refusal::new(Code::GraphqlValidationFailed, message),
-                media_type,
-                id,
-            ));
+            return Ok(answer::refused(refusal, media_type, id));
         }
         let operation = metrics::operation_label(&document.root_fields);
         let executed = Executed::default();
         let mut request = GraphqlRequest::new(parameters.query)
             .variables(parameters.variables)
             .data(executed.clone())
+            .data(principal)
             .data(id.clone());
         request.operation_name = parameters.operation_name;
+        if hidden.is_some() {
+            request = request.disable_introspection();
+        }
         request.set_parsed_query(document.tree);
         let started = Instant::now();
         let outcome = tokio::time::timeout(self.timeout, self.schema.execute(request)).await;
@@ -154,6 +189,13 @@ impl Endpoint {
             id,
         ))
     }
+}
+
+/// What is to be executed, and for whom.
+struct Asked {
+    parameters: Parameters,
+    document: Document,
+    principal: Principal,
 }
 
 fn decode(raw: RawBody) -> Result<(Parameters, PlainBody), HttpError> {

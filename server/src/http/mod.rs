@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod credentials;
 pub(crate) mod error;
 pub(crate) mod exchange;
 pub(crate) mod graphql;
@@ -31,6 +32,7 @@ use graphql::Endpoint;
 pub(crate) fn router(app: AppState) -> Router {
     let endpoint = Endpoint {
         schema: app.schema.clone(),
+        gate: app.gate.clone(),
         bodies: BodyReader::new(app.options.body_limit_bytes, app.options.bodies_limit_bytes),
         timeout: app.options.request_timeout,
         introspection: app.options.introspection,

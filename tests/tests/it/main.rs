@@ -42,6 +42,8 @@ mod importer_generator;
 mod importer_program;
 mod importer_rejects;
 mod ingest;
+mod keys;
+mod keys_program;
 mod machinery;
 mod migrations;
 mod operate;

@@ -2,6 +2,8 @@
 //!
 //! What a command is asked for goes to standard output; progress and problems are log lines on standard error.
 
+pub mod keys;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
