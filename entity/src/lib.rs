@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod activity_log;
 pub mod api_key;
+pub mod erasure;
 pub mod event;
 pub mod facet;
 pub mod setting;

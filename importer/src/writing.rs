@@ -8,7 +8,11 @@ use std::{
     },
 };
 
-use store::{IngestOutcome, Store, StoreError, new_event::NewEvent};
+use chrono::SecondsFormat;
+use store::{
+    IngestOutcome, Store, StoreError,
+    new_event::{EventField, NewEvent},
+};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::{
@@ -132,8 +136,8 @@ impl Writing {
                     Reject::column("event_id", &event_id, phrase)
                 }
                 IngestOutcome::Refused(violation) => {
-                    let value = events[position].event_type();
-                    Reject::column(violation.field.column(), value, &reject::phrase(violation))
+                    let value = value_of(&events[position], violation.field);
+                    Reject::column(violation.field.column(), &value, &reject::phrase(violation))
                 }
             };
             let row = Refused {
@@ -183,6 +187,17 @@ impl Writing {
                 sentence(&error)
             )
         })
+    }
+}
+
+/// What stands in a field of an event, as its row would have it; properties are too long to be shown.
+fn value_of(event: &NewEvent, field: EventField) -> String {
+    match field {
+        EventField::EventId => event.event_id().to_string(),
+        EventField::UserId => event.user_id().to_owned(),
+        EventField::EventType => event.event_type().to_owned(),
+        EventField::OccurredAt => event.occurred_at().to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        EventField::Properties => String::new(),
     }
 }
 

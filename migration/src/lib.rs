@@ -5,6 +5,7 @@
 //! [`migrate`] may be called by several processes at the same moment.
 
 mod m20261122_000001_create_events;
+mod m20261123_000001_create_erasures;
 mod m20261123_000002_create_api_keys;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m20261122_000001_create_events::Migration),
+            Box::new(m20261123_000001_create_erasures::Migration),
             Box::new(m20261123_000002_create_api_keys::Migration),
         ]
     }

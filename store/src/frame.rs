@@ -82,6 +82,10 @@ pub(crate) struct Frame {
     pub(crate) generation: i64,
     /// The number of the last fold.
     pub(crate) fold: i64,
+    /// The name of the reporting time zone.
+    timezone: String,
+    /// The first day that still has its events.
+    pub(crate) horizon: Option<Day>,
     pub(crate) facets: Vec<FacetFrame>,
 }
 
@@ -260,10 +264,10 @@ impl Store {
                 .dialect
                 .list_statement(&self.inner.sql.frame, names, single);
             let frame = read_frame(request, &connection.query_all_raw(statement).await?)?;
-            if frame.generation == self.settings().generation {
+            if frame.timezone == self.timezone().name() {
                 return Ok(frame);
             }
-            self.reload_settings().await?;
+            self.reload_rules(&self.inner.write).await?;
         }
         Err(StoreError::Mismatch(
             "the reporting time zone of this database keeps changing".to_owned(),
@@ -275,6 +279,8 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
     let mut frame = Frame {
         generation: 0,
         fold: 0,
+        timezone: String::new(),
+        horizon: None,
         facets: Vec::new(),
     };
     let mut positions: BTreeMap<i32, usize> = BTreeMap::new();
@@ -284,11 +290,16 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
     for row in rows {
         match row.try_get_by_index::<i32>(0)? {
             0 => {
-                let value = row.try_get_by_index::<String>(8)?.parse();
-                let value = value.map_err(|_| StoreError::internal("a setting is not a number"))?;
+                let value: String = row.try_get_by_index(8)?;
+                let number = || {
+                    let number = value.parse();
+                    number.map_err(|_| StoreError::internal("a setting is not a number"))
+                };
                 match row.try_get_by_index::<String>(2)?.as_str() {
-                    settings::FOLD => frame.fold = value,
-                    _ => frame.generation = value,
+                    settings::FOLD => frame.fold = number()?,
+                    settings::GENERATION => frame.generation = number()?,
+                    settings::HORIZON => frame.horizon = Some(settings::parse_day(&value)?),
+                    _ => frame.timezone = value,
                 }
             }
             1 => {
@@ -356,7 +367,7 @@ fn add_row(frame: &mut Frame, positions: &BTreeMap<i32, usize>, row: &QueryResul
     Ok(())
 }
 
-/// Reads a frame. Part 0: the generation. Part 1: the facets. Part 2: their rows in range, and from the earliest day on
+/// Reads a frame. Part 0: settings. Part 1: the facets. Part 2: their rows in range, and from the earliest day on
 /// that the log touches; with a log, also the days after the range, whose newcomers may turn out to have come earlier.
 /// Part 3: the log up to the end of the range (later events change nothing in it), for each day and, where types are asked
 /// for, event type the number of events and the users.
@@ -375,7 +386,7 @@ WITH facet AS (
 )
 SELECT 0 AS part, 0 AS facet_id, key AS name, 0 AS day, 0 AS a, 0 AS b, 0 AS c, 0 AS version, value AS users
 FROM settings
-WHERE key IN ('fold', 'generation')
+WHERE key IN ('fold', 'generation', 'timezone', 'horizon')
 UNION ALL
 SELECT 1, facet_id, name, 0, CASE WHEN kind = 'all' THEN 1 ELSE 0 END, 0, 0, version, ''
 FROM facet

@@ -23,6 +23,7 @@ use crate::{
     database::begin_write,
     dialect::{Column, Dialect},
     error::StoreError,
+    event_ids::lift_ids,
     ingest_sql::COUNT_TYPES,
     json,
     new_event::{EventField, NewEvent, Violation, ViolationCode},
@@ -48,7 +49,8 @@ pub enum IngestOutcome {
     Duplicate(Box<StoredEvent>),
     /// Its id was stored earlier with other content, which stands.
     Conflict,
-    /// It breaks a rule that only the database can tell: there are [`MAX_EVENT_TYPES`] event types already.
+    /// It breaks a rule that only the database can tell: its user was erased, the events of its day have expired, or
+    /// there are [`MAX_EVENT_TYPES`] event types already.
     Refused(Violation),
 }
 
@@ -141,6 +143,8 @@ impl Store {
     pub async fn preview(&self, events: Vec<NewEvent>) -> Result<Vec<IngestOutcome>, StoreError> {
         let store = self.clone();
         self.spawn(async move {
+            store.reload_rules(&store.inner.read).await?;
+            let refused: HashMap<usize, Violation> = store.admission().refused(&events).collect();
             let ids = events.iter().map(|event| event.event_id).collect();
             let known = store.stored(&store.inner.read, ids).await?;
             let stored = |event: &NewEvent| !known.contains_key(&event.event_id);
@@ -149,7 +153,7 @@ impl Store {
                 .filter(|event| stored(event))
                 .map(|event| event.event_id)
                 .collect();
-            Ok(outcomes(&events, &HashMap::new(), &new, &known))
+            Ok(outcomes(&events, &refused, &new, &known))
         })
         .await
     }
@@ -157,11 +161,16 @@ impl Store {
     /// [`Store::ingest`] for callers that run in a task of their own already.
     pub(crate) async fn ingest_here(&self, events: &[NewEvent]) -> Result<Vec<IngestOutcome>, StoreError> {
         let mut retries = 0;
+        let mut hold_rules = false;
         loop {
-            let error = match self.ingest_once(events).await {
+            let error = match self.ingest_once(events, hold_rules).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(Failure::Committing(error)) => return Err(error),
                 Err(Failure::Before(error)) => error,
+                Err(Failure::OtherGeneration) => {
+                    hold_rules = true;
+                    StoreError::Contended(Arc::new(DbErr::RecordNotUpdated))
+                }
             };
             let again = match &error {
                 StoreError::Contended(_) => retries < MAX_RETRIES,
@@ -180,13 +189,23 @@ impl Store {
         }
     }
 
-    async fn ingest_once(&self, events: &[NewEvent]) -> Result<Vec<IngestOutcome>, Failure> {
+    /// With `hold_rules`, the rules are read in the transaction, and nobody changes them until it ends.
+    async fn ingest_once(
+        &self,
+        events: &[NewEvent],
+        hold_rules: bool,
+    ) -> Result<Vec<IngestOutcome>, Failure> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let settings = self.settings();
         let transaction = begin_write(&self.inner.write).await?;
-        let (refused, new_types) = self.admit_types(&transaction, events).await?;
+        if hold_rules {
+            self.hold_rules(&transaction).await?;
+        }
+        let admission = self.admission();
+        let settings = admission.settings;
+        let mut refused: HashMap<usize, Violation> = admission.refused(events).collect();
+        let new_types = self.admit_types(&transaction, events, &mut refused).await?;
         let firsts = first_of_each_id(events, &refused);
         let new = self.insert_events(&transaction, &firsts).await?;
         let known = if new.len() == firsts.len() {
@@ -211,17 +230,17 @@ impl Store {
             .filter(|event| new.contains(&event.event_id))
             .collect();
         if !stored.is_empty() {
+            if let Some(retired) = settings.retired_ids {
+                lift_ids(&transaction, self.inner.dialect, retired).await?;
+            }
             let log = log_rows(&stored, settings.calendar);
             self.insert_users(&transaction, &stored).await?;
             if !self.append_log(&transaction, &log, settings.generation).await? {
                 transaction.rollback().await.map_err(StoreError::from)?;
-                let cause = DbErr::RecordNotUpdated;
-                return match self.reload_settings().await? {
-                    true => Err(Failure::Before(StoreError::Contended(Arc::new(cause)))),
-                    false => Err(Failure::Before(StoreError::internal(
-                        "no user of the new events has an ordinal",
-                    ))),
-                };
+                return Err(match hold_rules {
+                    false => Failure::OtherGeneration,
+                    true => StoreError::internal("users of new events have no ordinal").into(),
+                });
             }
         }
         transaction
@@ -229,22 +248,40 @@ impl Store {
             .await
             .map_err(|error| Failure::Committing(error.into()))?;
         self.check_file().map_err(Failure::Committing)?;
-        self.remember_types(new_types);
+        self.remember_commit(new_types, !stored.is_empty(), settings.generation);
         if !stored.is_empty() {
             self.announce_stored();
         }
         Ok(outcomes(events, &refused, &new, &known))
     }
 
-    /// Adds the event types that are new, and says which of `events` would be one too many.
+    /// Reads the rules as they stand and keeps others from changing them until the transaction ends: whoever does has
+    /// the log of activity locked on PostgreSQL, or on SQLite the write lock, which this transaction has.
+    async fn hold_rules(&self, transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+        if self.inner.dialect == Dialect::Postgres {
+            transaction
+                .execute_unprepared("LOCK TABLE activity_log IN ROW EXCLUSIVE MODE")
+                .await?;
+        }
+        self.reload_rules(transaction).await
+    }
+
+    /// Adds the event types that are new to those of this database, and what would be one too many to `refused`. Returns the
+    /// types that are in the database once the transaction is committed.
     async fn admit_types(
         &self,
         transaction: &DatabaseTransaction,
         events: &[NewEvent],
-    ) -> Result<(HashMap<usize, Violation>, Vec<String>), StoreError> {
-        let unknown: BTreeSet<&str> = self.unknown_types(events.iter().map(NewEvent::event_type));
+        refused: &mut HashMap<usize, Violation>,
+    ) -> Result<Vec<String>, StoreError> {
+        let names = events
+            .iter()
+            .enumerate()
+            .filter(|(position, _)| !refused.contains_key(position))
+            .map(|(_, event)| event.event_type());
+        let unknown: BTreeSet<&str> = self.unknown_types(names);
         if unknown.is_empty() {
-            return Ok((HashMap::new(), Vec::new()));
+            return Ok(Vec::new());
         }
         let dialect = self.inner.dialect;
         if dialect == Dialect::Postgres {
@@ -271,13 +308,10 @@ impl Store {
         let count: i64 = count.map_or(Ok(0), |row| row.try_get_by_index(0))?;
         let room =
             usize::try_from(MAX_EVENT_TYPES.saturating_sub(count.unsigned_abs())).unwrap_or(usize::MAX);
-        let new: Vec<String> = events
+        let new: Vec<String> = unknown
             .iter()
-            .map(NewEvent::event_type)
-            .filter(|name| unknown.contains(name) && !known.contains(*name))
-            .map(str::to_owned)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
+            .filter(|name| !known.contains(**name))
+            .map(|name| (*name).to_owned())
             .take(room)
             .collect();
         if !new.is_empty() {
@@ -289,13 +323,10 @@ impl Store {
         let allowed: HashSet<&str> = admitted.iter().map(String::as_str).collect();
         let one_too_many =
             |event: &NewEvent| unknown.contains(event.event_type()) && !allowed.contains(event.event_type());
-        let refused = events.iter().enumerate().filter(|(_, event)| one_too_many(event));
-        Ok((
-            refused
-                .map(|(position, _)| (position, too_many_types()))
-                .collect(),
-            admitted,
-        ))
+        for (position, _) in events.iter().enumerate().filter(|(_, event)| one_too_many(event)) {
+            refused.entry(position).or_insert_with(too_many_types);
+        }
+        Ok(admitted)
     }
 
     async fn insert_events(
@@ -367,7 +398,8 @@ impl Store {
         Ok(())
     }
 
-    /// Appends to the log; false if the reporting time zone has changed since the days were computed.
+    /// Appends to the log; false if the database is of another generation than the rules that this transaction went by,
+    /// or a user was erased meanwhile.
     async fn append_log(
         &self,
         transaction: &DatabaseTransaction,
@@ -386,17 +418,15 @@ impl Store {
             .dialect
             .list_statement(&self.inner.sql.append_log, columns, single);
         let appended = transaction.execute_raw(statement).await?.rows_affected();
-        match usize::try_from(appended) {
-            Ok(rows) if rows == log.len() => Ok(true),
-            Ok(0) => Ok(false),
-            _ => Err(StoreError::internal("some users of new events have no ordinal")),
-        }
+        Ok(usize::try_from(appended) == Ok(log.len()))
     }
 }
 
 /// Where a transaction failed: only before its commit is it certain that nothing was stored.
 enum Failure {
     Before(StoreError),
+    /// Before the commit, because the rules that it went by are those of another generation.
+    OtherGeneration,
     Committing(StoreError),
 }
 

@@ -60,7 +60,7 @@ ON CONFLICT DO NOTHING"
     )
 }
 
-/// Appends to the log, unless the time zone is another one than these days were computed in.
+/// Appends to the log, unless the database is of another generation than these days were computed in.
 pub(crate) fn append_log(dialect: Dialect) -> String {
     let new = dialect.rows("new", LOG_COLUMNS);
     let generation = dialect.parameter(LOG_COLUMNS, 0);

@@ -11,7 +11,9 @@ mod cache;
 mod database;
 mod database_file;
 mod dialect;
+mod erased_users;
 mod error;
+mod event_ids;
 pub mod filter;
 mod filter_check;
 mod filter_sql;
@@ -27,6 +29,7 @@ pub mod new_event;
 mod rebuild;
 mod recount;
 mod retention;
+mod rules;
 mod same_day;
 mod sets;
 mod settings;
@@ -39,9 +42,8 @@ mod wake;
 mod writer;
 
 use std::{
-    collections::{BTreeSet, HashSet},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, RwLock,
         atomic::{AtomicBool, AtomicU64},
     },
     time::Duration,
@@ -58,7 +60,8 @@ use crate::{
     database::{Purpose, open_pool, pool_use},
     database_file::DatabaseFile,
     dialect::Dialect,
-    settings::Settings,
+    erased_users::ErasedUsers,
+    rules::Rules,
     tail::Tail,
 };
 
@@ -127,9 +130,7 @@ struct Inner {
     sql: SqlTexts,
     cache: SetCache,
     answers: Answers,
-    settings: RwLock<Settings>,
-    /// Event types that are known to be in the database: they never leave it, so this may lag but not be wrong.
-    types: RwLock<HashSet<String>>,
+    rules: RwLock<Rules>,
     /// Woken after every commit that appended to the log.
     appended: Notify,
     /// How many commits with new events there were here.
@@ -197,7 +198,11 @@ impl Store {
             options.write_connections.max(2),
         )
         .await?;
-        let settings = match settings::open(&write, options.timezone).await {
+        let opening = async {
+            let settings = settings::open(&write, options.timezone).await?;
+            Ok((settings, ErasedUsers::read(&write).await?))
+        };
+        let (settings, erased) = match opening.await {
             Err(StoreError::Internal(cause)) => Err(StoreError::Mismatch(format!(
                 "this database has not the tables of this version, run `kohorta migrate up` ({cause})"
             ))),
@@ -223,8 +228,7 @@ impl Store {
             sql: SqlTexts::new(dialect),
             cache: SetCache::new(options.cache_bytes),
             answers: Answers::new(),
-            settings: RwLock::new(settings),
-            types: RwLock::new(HashSet::new()),
+            rules: RwLock::new(Rules::new(settings, erased)),
             appended: Notify::new(),
             commits: watch::Sender::new(0),
             notifying: AtomicBool::new(false),
@@ -312,39 +316,5 @@ impl Store {
     /// Whether SQLite's file is still the one that was opened; on PostgreSQL there is nothing to check.
     pub(crate) fn check_file(&self) -> Result<(), StoreError> {
         self.inner.file.as_ref().map_or(Ok(()), DatabaseFile::check)
-    }
-
-    pub(crate) fn settings(&self) -> Settings {
-        *self.inner.settings.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the settings again; true if the generation is another one.
-    pub(crate) async fn reload_settings(&self) -> Result<bool, StoreError> {
-        let read = settings::read(&self.inner.write).await?;
-        let mut settings = self
-            .inner
-            .settings
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let changed = settings.generation != read.generation;
-        *settings = read;
-        Ok(changed)
-    }
-
-    /// Those of `names` that are not known to be in the database.
-    pub(crate) fn unknown_types<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
-        let types = self.inner.types.read().unwrap_or_else(PoisonError::into_inner);
-        names.filter(|name| !types.contains(*name)).collect()
-    }
-
-    /// Remembers event types that are committed.
-    pub(crate) fn remember_types(&self, names: Vec<String>) {
-        if !names.is_empty() {
-            self.inner
-                .types
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(names);
-        }
     }
 }

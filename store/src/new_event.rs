@@ -81,12 +81,14 @@ pub enum ViolationCode {
     Invalid,
     /// `occurred_at` lies too far ahead of the receiving clock.
     FutureTimestamp,
-    /// `occurred_at` lies before 1970.
+    /// `occurred_at` lies before 1970, or before the day from which on the database still keeps events.
     TooOld,
     /// `properties` are larger than [`MAX_PROPERTIES_BYTES`].
     TooLarge,
     /// `properties` nest deeper than [`MAX_PROPERTY_DEPTH`].
     TooDeep,
+    /// The user was erased, and later events of this user are refused.
+    UserErased,
 }
 
 /// One rule that an event breaks.

@@ -85,7 +85,7 @@ impl Store {
                 }
             };
             let _ = pool.close().await;
-            store.reload_settings().await?;
+            store.reload_rules(&store.inner.write).await?;
             Ok(report)
         })
         .await
@@ -107,7 +107,7 @@ impl Store {
                 .await?;
         }
         let settings = settings::read(&transaction).await?;
-        if settings != current {
+        if settings.calendar != current.calendar {
             return Err(StoreError::Mismatch(
                 "the reporting time zone was changed by somebody else at this moment, run it again"
                     .to_owned(),
@@ -126,8 +126,7 @@ impl Store {
         let rows = self.write_recounted(&transaction, &recounted).await?;
         if target != current.calendar.timezone() {
             settings::write(&transaction, settings::TIMEZONE, target.name().to_owned()).await?;
-            let next = (settings.generation + 1).to_string();
-            settings::write(&transaction, settings::GENERATION, next).await?;
+            settings::next_generation(&transaction, dialect).await?;
         }
         transaction.commit().await?;
         Ok(RebuildReport {

@@ -1,27 +1,43 @@
-//! Facts about a database: its reporting time zone, fixed when the database is created.
+//! Facts about a database: its reporting time zone, fixed when the database is created, and the day before which
+//! events have expired.
 //!
-//! `generation` rises whenever the time zone changes. Ingest checks it in the statement that appends to the log and
-//! reads get it with every frame, so a running server notices a rebuild into another time zone at once.
+//! `generation` rises with whatever ingest must know: another time zone, a later horizon, an erased user, an event type
+//! that is gone, ids that must not be given again. Ingest checks it in the statement that appends to the log, so a
+//! running server notices at once (see `rules.rs`).
 
 use std::collections::HashMap;
 
-use activity::calendar::Calendar;
+use activity::calendar::{Calendar, Day};
 use chrono_tz::Tz;
 use entity::setting;
-use sea_orm::{ActiveValue, ConnectionTrait, EntityTrait};
+use sea_orm::{ActiveValue, ConnectionTrait, DatabaseTransaction, EntityTrait, sea_query::OnConflict};
 
-use crate::error::StoreError;
+use crate::{dialect::Dialect, erased_users, error::StoreError, event_ids::RetiredIds};
 
 pub(crate) const TIMEZONE: &str = "timezone";
 pub(crate) const GENERATION: &str = "generation";
 /// The number of the last fold: the version of what it wrote. Never reused, so a set is known by (facet, day, version).
 pub(crate) const FOLD: &str = "fold";
+/// The first day that still has its events, days since 1970-01-01; absent where nothing has expired.
+pub(crate) const HORIZON: &str = "horizon";
+/// See [`RetiredIds`]; absent where there are none.
+pub(crate) const RETIRED_IDS: &str = "retired_ids";
+
+/// The next generation.
+const NEXT_GENERATION: &str = "-- store: next_generation
+UPDATE settings
+SET value = CAST(CAST(value AS bigint) + 1 AS text)
+WHERE key = 'generation'
+RETURNING value";
 
 /// The settings that the store works by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) calendar: Calendar,
     pub(crate) generation: i64,
+    /// The first day that still has its events; none where nothing has expired.
+    pub(crate) horizon: Option<Day>,
+    pub(crate) retired_ids: Option<RetiredIds>,
 }
 
 /// Reads the settings, or makes them with `timezone` (default UTC) in a new database.
@@ -33,13 +49,14 @@ pub(crate) async fn open(
     timezone: Option<Tz>,
 ) -> Result<Settings, StoreError> {
     let first = [
-        (TIMEZONE, timezone.unwrap_or(Tz::UTC).name()),
-        (GENERATION, "1"),
-        (FOLD, "0"),
+        (TIMEZONE, timezone.unwrap_or(Tz::UTC).name().to_owned()),
+        (GENERATION, "1".to_owned()),
+        (FOLD, "0".to_owned()),
+        (erased_users::SALT, erased_users::new_salt()),
     ];
     let rows = first.map(|(key, value)| setting::ActiveModel {
         key: ActiveValue::Set(key.to_owned()),
-        value: ActiveValue::Set(value.to_owned()),
+        value: ActiveValue::Set(value),
     });
     setting::Entity::insert_many(rows)
         .on_conflict_do_nothing_on([setting::Column::Key])
@@ -65,22 +82,43 @@ pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Settings, 
             .get(key)
             .ok_or_else(|| StoreError::Mismatch(format!("this database has no setting {key}")))
     };
-    let timezone = value(TIMEZONE)?;
-    let timezone = timezone.parse::<Tz>().map_err(|_| {
-        StoreError::Mismatch(format!(
-            "this database reports in the unknown time zone {timezone}"
-        ))
-    })?;
-    let generation = value(GENERATION)?
-        .parse()
-        .map_err(|_| StoreError::Mismatch("this database's setting generation is not a number".to_owned()))?;
+    let not_a_number =
+        |key: &str| StoreError::Mismatch(format!("this database's setting {key} is not a number"));
+    let horizon = values.get(HORIZON).map(|text| parse_day(text));
+    let retired_ids = values.get(RETIRED_IDS).map(|text| RetiredIds::parse(text));
     Ok(Settings {
-        calendar: Calendar::new(timezone),
-        generation,
+        calendar: Calendar::new(parse_timezone(value(TIMEZONE)?)?),
+        generation: value(GENERATION)?.parse().map_err(|_| not_a_number(GENERATION))?,
+        horizon: horizon.transpose()?,
+        retired_ids: match retired_ids {
+            Some(None) => return Err(not_a_number(RETIRED_IDS)),
+            other => other.flatten(),
+        },
     })
 }
 
-/// Writes one setting.
+/// A time zone as it is stored.
+pub(crate) fn parse_timezone(name: &str) -> Result<Tz, StoreError> {
+    name.parse::<Tz>()
+        .map_err(|_| StoreError::Mismatch(format!("this database reports in the unknown time zone {name}")))
+}
+
+/// A day as it is stored.
+pub(crate) fn parse_day(text: &str) -> Result<Day, StoreError> {
+    text.parse()
+        .map(Day::new)
+        .map_err(|_| StoreError::Mismatch(format!("this database's setting {HORIZON} is not a day: {text}")))
+}
+
+/// Reads one setting's text.
+pub(crate) async fn text(connection: &impl ConnectionTrait, key: &str) -> Result<Option<String>, StoreError> {
+    let row = setting::Entity::find_by_id(key.to_owned())
+        .one(connection)
+        .await?;
+    Ok(row.map(|row| row.value))
+}
+
+/// Writes one setting, which may be absent.
 pub(crate) async fn write(
     connection: &impl ConnectionTrait,
     key: &str,
@@ -90,6 +128,27 @@ pub(crate) async fn write(
         key: ActiveValue::Set(key.to_owned()),
         value: ActiveValue::Set(value),
     };
-    setting::Entity::update(row).exec(connection).await?;
+    let replace = OnConflict::column(setting::Column::Key)
+        .update_column(setting::Column::Value)
+        .to_owned();
+    setting::Entity::insert(row)
+        .on_conflict(replace)
+        .exec_without_returning(connection)
+        .await?;
     Ok(())
+}
+
+/// Begins the next generation and returns it. Whoever calls it holds what keeps ingest from committing meanwhile: the
+/// log of activity locked on PostgreSQL, the write lock on SQLite.
+pub(crate) async fn next_generation(
+    transaction: &DatabaseTransaction,
+    dialect: Dialect,
+) -> Result<i64, StoreError> {
+    let row = transaction
+        .query_one_raw(dialect.statement(NEXT_GENERATION, vec![]))
+        .await?;
+    let value: String = row.map_or(Ok(String::new()), |row| row.try_get_by_index(0))?;
+    value
+        .parse()
+        .map_err(|_| StoreError::internal("the setting generation is not a number"))
 }

@@ -21,7 +21,7 @@ pub(super) enum UserErrorCode {
     Invalid,
     /// `occurredAt` lies more than an hour ahead of the server's clock.
     FutureTimestamp,
-    /// `occurredAt` lies before 1970.
+    /// `occurredAt` lies before 1970, or so long ago that the events of its day have expired.
     TooOld,
     /// `properties` are larger than 64 KiB.
     TooLarge,
@@ -89,6 +89,7 @@ impl From<ViolationCode> for UserErrorCode {
             ViolationCode::TooOld => Self::TooOld,
             ViolationCode::TooLarge => Self::TooLarge,
             ViolationCode::TooDeep => Self::TooDeep,
+            ViolationCode::UserErased => Self::UserErased,
         }
     }
 }
