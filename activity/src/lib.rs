@@ -5,6 +5,7 @@
 
 pub mod active_users;
 pub mod calendar;
+pub mod erase;
 pub mod fold;
 pub mod recount;
 pub mod retention;

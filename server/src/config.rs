@@ -69,6 +69,14 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Remove every trace of a user, at once and for ever; a server may run meanwhile
+    EraseUser {
+        /// The user, as in events
+        user_id: String,
+        /// Take later events of the user; without it they are rejected
+        #[arg(long)]
+        no_block: bool,
+    },
     /// Make, list and revoke API keys
     Keys {
         /// What to do with the keys.
@@ -538,6 +546,7 @@ mod tests {
             &["serve"][..],
             &["verify"],
             &["rebuild"],
+            &["erase-user", "ana"],
             &["migrate", "up"],
             &["schema"],
         ] {

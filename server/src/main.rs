@@ -43,6 +43,9 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
             Command::Keys { action } => commands::keys::keys(&common, action).await,
             Command::Rebuild { timezone } => commands::rebuild(&common, timezone).await,
             Command::Backup { file } => commands::back_up(&common, &file).await,
+            Command::EraseUser { user_id, no_block } => {
+                commands::erase_user(&common, user_id, !no_block).await
+            }
         }
     })?;
     // Nothing is left to wait for: a second signal must not be held up by a question that still runs.

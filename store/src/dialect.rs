@@ -93,6 +93,15 @@ impl Dialect {
         }
     }
 
+    /// The condition that a column is one of the values of a subquery, looked up by the column's index however many rows
+    /// the planner expects.
+    pub(crate) fn one_of(self, column: &str, subquery: &str) -> String {
+        match self {
+            Self::Postgres => format!("{column} = ANY (ARRAY({subquery}))"),
+            Self::Sqlite => format!("{column} IN ({subquery})"),
+        }
+    }
+
     /// The expression that turns a selected list column into the table's JSON type.
     pub(crate) fn json(self, expression: &str) -> String {
         match self {

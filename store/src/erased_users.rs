@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use entity::erasure;
 use rand::RngExt;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use sha2::{Digest, Sha256};
 
 use crate::{error::StoreError, settings};
@@ -77,6 +77,35 @@ pub(crate) async fn read_since(
                 .map_err(|_| StoreError::internal("a tombstone is not 32 bytes long"))
         })
         .collect()
+}
+
+/// Whether there is a tombstone of this user.
+pub(crate) async fn is_there(
+    connection: &impl ConnectionTrait,
+    user_hash: UserHash,
+) -> Result<bool, StoreError> {
+    let found = erasure::Entity::find_by_id(user_hash.to_vec())
+        .one(connection)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Writes a tombstone, made in microseconds since 1970, which begins this generation.
+pub(crate) async fn write(
+    connection: &impl ConnectionTrait,
+    user_hash: UserHash,
+    erased_at: i64,
+    generation: i64,
+) -> Result<(), StoreError> {
+    let row = erasure::ActiveModel {
+        user_hash: ActiveValue::Set(user_hash.to_vec()),
+        erased_at: ActiveValue::Set(erased_at),
+        generation: ActiveValue::Set(generation),
+    };
+    erasure::Entity::insert(row)
+        .exec_without_returning(connection)
+        .await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -83,6 +83,13 @@ struct ChangingFacet {
     seen_before: u64,
 }
 
+/// A fold that is not committed yet.
+pub(crate) struct Folded {
+    rows: u64,
+    version: i64,
+    facets: Vec<ChangingFacet>,
+}
+
 impl Store {
     /// Takes up to `max_rows` rows of the log into the sets.
     ///
@@ -141,28 +148,42 @@ impl Store {
                 return Ok(FoldReport { rows: 0, busy: true });
             }
         }
+        let Some(folded) = self.fold_in(&transaction, max_rows).await? else {
+            transaction.rollback().await?;
+            return Ok(FoldReport::default());
+        };
+        transaction.commit().await?;
+        let rows = folded.rows;
+        self.keep(folded);
+        Ok(FoldReport { rows, busy: false })
+    }
+
+    /// The fold inside of a transaction, which has the lock of the fold; none if the log is empty.
+    pub(crate) async fn fold_in(
+        &self,
+        transaction: &DatabaseTransaction,
+        max_rows: u64,
+    ) -> Result<Option<Folded>, StoreError> {
         let limit = vec![stored_count(max_rows).into()];
         let statement = self.inner.dialect.statement(&self.inner.sql.take_log, limit);
         let rows = transaction.query_all_raw(statement).await?;
         if rows.is_empty() {
-            transaction.rollback().await?;
-            return Ok(FoldReport::default());
+            return Ok(None);
         }
         let taken = rows.len() as u64;
         let deltas = deltas_of(&rows)?;
         drop(rows);
-        let mut facets = self.load_facets(&transaction, &deltas).await?;
+        let mut facets = self.load_facets(transaction, &deltas).await?;
         for (name, facet) in &mut facets {
             facet.changed = fold(&mut facet.activity, &deltas[name]);
         }
-        let version = next_fold(&transaction, self.inner.dialect).await?;
-        self.write_facets(&transaction, facets.values(), version).await?;
-        transaction.commit().await?;
-        self.keep(facets.into_values(), version);
-        Ok(FoldReport {
+        let version = next_fold(transaction, self.inner.dialect).await?;
+        self.write_facets(transaction, facets.values(), version).await?;
+        Ok(Some(Folded {
             rows: taken,
-            busy: false,
-        })
+            version,
+            facets: facets.into_values().collect(),
+        }))
     }
 
     /// Loads every facet of `deltas` with its rows from the earliest new day on.
@@ -310,8 +331,9 @@ impl Store {
     }
 
     /// Keeps in the cache what was just committed: the next fold and the next questions want exactly that.
-    fn keep(&self, facets: impl Iterator<Item = ChangingFacet>, version: i64) {
-        for facet in facets {
+    pub(crate) fn keep(&self, folded: Folded) {
+        let version = folded.version;
+        for facet in folded.facets {
             for day in &facet.changed {
                 if let Some(row) = facet.activity.days.get(day) {
                     let key = SetKey::Day {
@@ -327,6 +349,29 @@ impl Store {
             }
         }
     }
+}
+
+/// Waits until no folder, rebuild, erasure or expiry is under way, and keeps them away until the transaction ends. On SQLite the
+/// write lock does that already.
+pub(crate) async fn lock_fold(transaction: &DatabaseTransaction, dialect: Dialect) -> Result<(), StoreError> {
+    if dialect == Dialect::Postgres {
+        let sql = "SELECT pg_advisory_xact_lock($1)";
+        transaction
+            .execute_raw(dialect.statement(sql, vec![FOLD_LOCK.into()]))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Waits until every ingest that has appended to the log is committed, and keeps others from appending until the
+/// transaction ends. On SQLite the write lock does that already.
+pub(crate) async fn lock_log(transaction: &DatabaseTransaction, dialect: Dialect) -> Result<(), StoreError> {
+    if dialect == Dialect::Postgres {
+        transaction
+            .execute_unprepared("LOCK TABLE activity_log IN SHARE ROW EXCLUSIVE MODE")
+            .await?;
+    }
+    Ok(())
 }
 
 /// Draws the next number of a fold; the row stays locked until the transaction ends.

@@ -1,4 +1,4 @@
-//! The only crate that talks to a database: ingest, the fold, reads, verify and rebuild, on SQLite and PostgreSQL.
+//! The only crate that talks to a database: ingest, the fold, reads, erasure, verify and rebuild, on SQLite and PostgreSQL.
 //!
 //! What it promises: an event is acknowledged after its commit and stored once for ever; every read sees every event
 //! acknowledged before it was asked, in one snapshot; reads never write and never wait for the folder. It reads
@@ -11,6 +11,8 @@ mod cache;
 mod database;
 mod database_file;
 mod dialect;
+mod erase;
+mod erase_sql;
 mod erased_users;
 mod error;
 mod event_ids;
@@ -69,6 +71,7 @@ pub use crate::{
     active_users::ActiveUsersQuestion,
     backup::back_up,
     database::{PoolUse, connect},
+    erase::{ErasedUser, Erasure},
     error::StoreError,
     filter_check::FilterError,
     fold::FoldReport,

@@ -201,6 +201,16 @@ pub fn quoted(text: &str) -> String {
     format!("{cut:?}…")
 }
 
+/// Checks what names a user, as for an event.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn check_user_id(text: &str) -> Result<(), Violation> {
+    let mut violations = Vec::new();
+    check_name(EventField::UserId, text, &mut violations);
+    violations.pop().map_or(Ok(()), Err)
+}
+
 fn keep<T>(result: Result<T, Violation>, violations: &mut Vec<Violation>) -> Option<T> {
     result.map_err(|violation| violations.push(violation)).ok()
 }

@@ -14,7 +14,7 @@ use crate::{
     database::{Purpose, begin_snapshot, begin_write, open_pool},
     dialect::{Column, Dialect},
     error::StoreError,
-    fold::{FOLD_LOCK, next_fold},
+    fold::{lock_fold, lock_log, next_fold},
     recount::{Recounted, recount},
     settings,
 };
@@ -73,10 +73,7 @@ impl Store {
                 Dialect::Postgres => {
                     // Held by a transaction of its own: waiting for it must not begin the snapshot.
                     let guard = pool.begin().await?;
-                    let sql = "SELECT pg_advisory_xact_lock($1)";
-                    guard
-                        .execute_raw(Dialect::Postgres.statement(sql, vec![FOLD_LOCK.into()]))
-                        .await?;
+                    lock_fold(&guard, Dialect::Postgres).await?;
                     let report = store
                         .rebuild_in(begin_snapshot(&pool).await?, timezone, &progress)
                         .await?;
@@ -100,11 +97,9 @@ impl Store {
         let dialect = self.inner.dialect;
         let current = self.settings();
         let target = timezone.unwrap_or(current.calendar.timezone());
-        if dialect == Dialect::Postgres && target != current.calendar.timezone() {
+        if target != current.calendar.timezone() {
             // Before the first statement that takes the snapshot.
-            transaction
-                .execute_unprepared("LOCK TABLE activity_log IN SHARE ROW EXCLUSIVE MODE")
-                .await?;
+            lock_log(&transaction, dialect).await?;
         }
         let settings = settings::read(&transaction).await?;
         if settings.calendar != current.calendar {

@@ -9,8 +9,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chrono_tz::Tz;
-use store::{Store, StoreOptions};
+use store::new_event::check_user_id;
+use store::{Erasure, Store, StoreError, StoreOptions};
 
+use crate::clock::Clock;
 use crate::config::{CommonOptions, MigrateAction};
 use crate::graphql::schema_sdl;
 use crate::start::StartError;
@@ -97,6 +99,38 @@ pub async fn rebuild(common: &CommonOptions, timezone: Option<Tz>) -> Result<Exi
 pub async fn back_up(common: &CommonOptions, file: &Path) -> Result<ExitCode, StartError> {
     store::back_up(common.database_url.as_str(), file).await?;
     print(&format!("{} is a copy of the database\n", file.display()))
+}
+
+/// `kohorta erase-user`.
+///
+/// # Errors
+/// [`StartError`] if the user id is none, or the database cannot be reached or has no tables.
+pub async fn erase_user(
+    common: &CommonOptions,
+    user_id: String,
+    block_future: bool,
+) -> Result<ExitCode, StartError> {
+    check_user_id(&user_id).map_err(|violation| StoreError::Invalid {
+        field: "user id",
+        reason: violation.message,
+    })?;
+    let store = Store::open(StoreOptions::new(common.database_url.as_str())).await?;
+    let erasure = Erasure {
+        user_id,
+        block_future,
+        now: Clock::System.now(),
+    };
+    let outcome = store
+        .erase_user(erasure, |events| tracing::info!(events, "deleting"))
+        .await;
+    store.close().await;
+    let erased = outcome?;
+    let later = if block_future {
+        "later events of this user are rejected"
+    } else {
+        "later events of this user are taken"
+    };
+    print(&format!("erased {} events; {later}\n", erased.events_deleted))
 }
 
 /// Writes to standard output; a reader that has gone (such as `head`) is no error.

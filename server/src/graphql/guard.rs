@@ -20,7 +20,6 @@ pub(super) enum Needs {
     /// To ask questions.
     Query,
     /// Everything.
-    #[allow(dead_code, reason = "for fields that erase or hand out everything")]
     Admin,
 }
 

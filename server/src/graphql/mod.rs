@@ -5,6 +5,7 @@
 
 mod active_users;
 mod arguments;
+mod erase;
 mod error;
 mod event;
 #[allow(dead_code)] // The questions that take a filter come next.
@@ -36,10 +37,10 @@ pub(crate) struct QueryRoot(
     server_info::ServerInfoQuery,
 );
 
-/// Events in.
+/// Events in, and users out.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Mutation")]
-pub(crate) struct MutationRoot(ingest::IngestMutation);
+pub(crate) struct MutationRoot(ingest::IngestMutation, erase::EraseMutation);
 
 /// The whole schema.
 pub(crate) type Schema = async_graphql::Schema<QueryRoot, MutationRoot, EmptySubscription>;

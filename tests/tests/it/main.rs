@@ -29,6 +29,8 @@ mod backup;
 mod checks;
 mod concurrency;
 mod containers;
+mod erase;
+mod erase_api;
 mod filter;
 mod fold;
 mod graphql_answers;

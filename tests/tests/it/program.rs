@@ -109,6 +109,7 @@ fn help_names_every_command_and_environment_variable() {
         "schema",
         "verify",
         "rebuild",
+        "erase-user",
         "KOHORTA_LISTEN",
         "DATABASE_URL",
         "KOHORTA_TIMEZONE",

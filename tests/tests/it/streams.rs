@@ -99,7 +99,7 @@ async fn check_seed(database: &TestDatabase, seed: u64) {
     verify_is_clean(&store).await;
 }
 
-fn kind(outcome: &IngestOutcome) -> Expected {
+pub(crate) fn kind(outcome: &IngestOutcome) -> Expected {
     match outcome {
         IngestOutcome::Stored => Expected::Stored,
         IngestOutcome::Duplicate(_) => Expected::Duplicate,
@@ -109,7 +109,7 @@ fn kind(outcome: &IngestOutcome) -> Expected {
 }
 
 /// One random question of each kind.
-async fn check_answers(store: &Store, stream: &mut Stream, stored: &[Event]) {
+pub(crate) async fn check_answers(store: &Store, stream: &mut Stream, stored: &[Event]) {
     let oracle = Oracle::new(stream.zone, stored);
     let now = random_now(stream);
     let context = format!("seed {}, {} events stored, now {now}", stream.seed, stored.len());
