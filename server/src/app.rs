@@ -17,10 +17,11 @@ use crate::clock::Clock;
 use crate::graphql::{Introspection, Resources, Schema, schema};
 use crate::http;
 use crate::http::hosts::AllowedHosts;
-use crate::limits::{FOLD_IDLE, FOLD_ROWS, LAST_FOLD_TIMEOUT};
+use crate::limits::{FOLD_IDLE, FOLD_ROWS, LAST_FOLD_TIMEOUT, SOCKET_INIT_TIMEOUT};
 use crate::logging::chain;
 use crate::metrics::{Metrics, MetricsError, Readings};
 use crate::progress::Progress;
+use crate::today::Today;
 
 /// How an [`App`] behaves. Every field has a default that suits a small server; units are in the names or types.
 #[derive(Debug, Clone)]
@@ -45,6 +46,10 @@ pub struct AppOptions {
     pub auth: AuthOptions,
     /// Whether `/metrics` wants a key with the scope `query`.
     pub protect_metrics: bool,
+    /// How many WebSockets and event streams may be open.
+    pub live_connections: usize,
+    /// How long a WebSocket may take to begin.
+    pub socket_init_timeout: Duration,
     /// Whether clients may ask for the schema itself.
     pub introspection: Introspection,
     /// Whether the playground is served.
@@ -66,6 +71,8 @@ impl Default for AppOptions {
             fold_interval: Duration::from_secs(1),
             auth: AuthOptions::default(),
             protect_metrics: false,
+            live_connections: 2_048,
+            socket_init_timeout: SOCKET_INIT_TIMEOUT,
             introspection: Introspection::On,
             playground: true,
             allowed_hosts: AllowedHosts::Any,
@@ -141,6 +148,7 @@ impl App {
             store: store.clone(),
             writer: writer.clone(),
             clock: options.clock,
+            today: Today::new(store.clone(), options.clock),
             max_ahead: options.max_ahead,
         };
         let folder_options = FolderOptions {

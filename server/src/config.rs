@@ -251,6 +251,10 @@ pub struct ServeOptions {
     #[arg(long, env = "KOHORTA_MAX_CONNECTIONS", default_value_t = 4_096, value_name = "CONNECTIONS",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
+    /// How many WebSockets and event streams may be open at once; more are answered OVERLOADED
+    #[arg(long, env = "KOHORTA_MAX_LIVE_CONNECTIONS", default_value_t = 2_048, value_name = "CONNECTIONS",
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    max_live_connections: u32,
     /// How many events may wait to be stored; more are answered OVERLOADED
     #[arg(long, env = "KOHORTA_QUEUE_EVENTS", default_value_t = 20_000, value_name = "EVENTS",
           value_parser = clap::value_parser!(u32).range(2_000..=10_000_000))]
@@ -485,6 +489,7 @@ impl ServeOptions {
                 ..AuthOptions::default()
             },
             protect_metrics: self.protect_metrics,
+            live_connections: self.max_live_connections as usize,
             introspection: self.introspection,
             playground: self.playground == Switch::On,
             allowed_hosts: AllowedHosts::for_address(address, &self.allowed_hosts),

@@ -29,13 +29,15 @@ pub(crate) enum Code {
     Unavailable,
     /// The answer took too long; the same request may work later.
     Timeout,
+    /// Results came faster than the client read them; the subscription may be made again.
+    SlowReader,
     /// A defect of the server, never the client's fault.
     Internal,
 }
 
 impl Code {
     /// All there are.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::GraphqlParseFailed,
         Self::GraphqlValidationFailed,
@@ -48,6 +50,7 @@ impl Code {
         Self::Overloaded,
         Self::Unavailable,
         Self::Timeout,
+        Self::SlowReader,
         Self::Internal,
     ];
 
@@ -66,6 +69,7 @@ impl Code {
             Self::Overloaded => "OVERLOADED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "TIMEOUT",
+            Self::SlowReader => "SLOW_READER",
             Self::Internal => "INTERNAL",
         }
     }
@@ -77,6 +81,9 @@ impl Code {
 
     /// Whether the same request may succeed later.
     pub(crate) fn retryable(self) -> bool {
-        matches!(self, Self::Overloaded | Self::Unavailable | Self::Timeout)
+        matches!(
+            self,
+            Self::Overloaded | Self::Unavailable | Self::Timeout | Self::SlowReader
+        )
     }
 }

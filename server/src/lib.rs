@@ -22,7 +22,9 @@ pub mod logging;
 mod metrics;
 mod process;
 mod progress;
+mod stall;
 pub mod start;
+mod today;
 
 pub use auth::{AuthOptions, FixedKey, Policy};
 pub use graphql::{Introspection, schema_sdl};

@@ -82,3 +82,36 @@ pub(crate) const LAST_FOLD_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const FOLD_ROWS: u64 = 20_000;
 /// How often the log is looked at without a commit of ours: importers and other servers write to it as well.
 pub(crate) const FOLD_IDLE: Duration = Duration::from_secs(5);
+
+/// How long a client may take none of what is written to it before its connection is cut.
+pub(crate) const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a WebSocket may take to say `connection_init`.
+pub(crate) const SOCKET_INIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a WebSocket is pinged; one that has said nothing since the last ping is closed.
+pub(crate) const SOCKET_PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How long a WebSocket that is closed may take to close as well.
+pub(crate) const SOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The largest message of a WebSocket; larger data have their place in POST.
+pub(crate) const MAX_SOCKET_MESSAGE_BYTES: usize = 64 * 1024;
+/// What is read from a WebSocket at once: idle ones should cost little.
+pub(crate) const SOCKET_READ_BUFFER_BYTES: usize = 4 * 1024;
+/// What is gathered before it is written to a WebSocket.
+pub(crate) const SOCKET_WRITE_BUFFER_BYTES: usize = 64 * 1024;
+/// The most operations under way on one WebSocket: more than the charts of a dashboard.
+pub(crate) const MAX_SOCKET_OPERATIONS: usize = 20;
+/// The longest id of an operation on a WebSocket.
+pub(crate) const MAX_OPERATION_ID_BYTES: usize = 128;
+/// How often an event stream with nothing to say says so: proxies end silent ones after a minute or half.
+pub(crate) const EVENT_STREAM_KEEP_ALIVE: Duration = Duration::from_secs(12);
+/// The most subscriptions to `eventAdded` that differ from each other: each looks at every event.
+pub(crate) const MAX_LIVE_OPERATIONS: usize = 1_000;
+/// How many results of a subscription are handed on together.
+pub(crate) const RESULTS_AT_ONCE: usize = 250;
+/// What may wait for one slow reader, in bytes: about seven seconds of 2,000 events each.
+pub(crate) const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
+/// What may wait for all slow readers together; equal subscriptions hold the same results once.
+pub(crate) const MAX_QUEUES_BYTES: usize = 64 * 1024 * 1024;
+/// The least time between two counts of today's active users.
+pub(crate) const TODAY_INTERVAL: Duration = Duration::from_secs(1);
+/// How many times as long as the count of today's active users took nothing is counted.
+pub(crate) const TODAY_REST: u32 = 4;

@@ -33,8 +33,9 @@ use tower::ServiceExt;
 use crate::error_code::Code;
 use crate::http::error::HttpError;
 use crate::http::exchange::RequestId;
-use crate::limits::{DRAIN_TIMEOUT, HEADER_TIMEOUT, LINGER};
+use crate::limits::{DRAIN_TIMEOUT, HEADER_TIMEOUT, LINGER, WRITE_STALL_TIMEOUT};
 use crate::metrics;
+use crate::stall::StallGuard;
 
 /// How connections are treated.
 #[derive(Debug, Clone)]
@@ -58,6 +59,15 @@ impl Default for ListenOptions {
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
+}
+
+/// Carried by every request, for answers that do not end by themselves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopping {
+    /// Cancelled when the server stops.
+    pub(crate) token: CancellationToken,
+    /// The stop waits for whoever has a token of this.
+    pub(crate) tasks: TaskTracker,
 }
 
 /// Answers requests from `listener` with `router` until `stop` is cancelled, then finishes what is under way.
@@ -171,10 +181,16 @@ impl Connections {
             stopping,
             finish,
             cut_off,
+            tasks,
             ..
         } = self;
+        let live = Stopping {
+            token: stopping.clone(),
+            tasks,
+        };
         let service = service_fn(move |request: Request<Incoming>| {
-            let answering = answer(router.clone(), peer, request);
+            let carried = (ConnectInfo(peer), live.clone());
+            let answering = answer(router.clone(), carried, request);
             let stopping = stopping.clone();
             async move {
                 let mut response = answering.await?;
@@ -187,7 +203,10 @@ impl Connections {
             }
         });
         let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(
+                TokioIo::new(StallGuard::new(stream, WRITE_STALL_TIMEOUT)),
+                service,
+            )
             .with_upgrades();
         let mut connection = pin!(connection);
         let result = tokio::select! {
@@ -208,11 +227,12 @@ impl Connections {
 
 async fn answer(
     router: Router,
-    peer: SocketAddr,
+    (peer, stopping): (ConnectInfo<SocketAddr>, Stopping),
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(stopping);
     router.oneshot(request).await
 }
 

@@ -17,6 +17,11 @@
 //! | `kohorta_fold_duration_seconds` | histogram | |
 //! | `kohorta_fold_lag_seconds` | gauge | |
 //! | `kohorta_query_duration_seconds` | histogram | `operation` |
+//! | `kohorta_live_connections` | gauge | `transport`: websocket, sse |
+//! | `kohorta_subscriptions` | gauge | `operation` |
+//! | `kohorta_results_sent_total` | counter | |
+//! | `kohorta_slow_readers_total` | counter | `transport` |
+//! | `kohorta_websockets_closed_total` | counter | `code` |
 //! | `kohorta_database_connections` | gauge | `pool`: read, write; `state`: used, idle |
 //! | `kohorta_database_connections_limit` | gauge | `pool` |
 //! | `process_resident_memory_bytes` | gauge | |
@@ -56,6 +61,11 @@ const FOLD_ROWS: &str = "kohorta_fold_rows_total";
 const FOLD_DURATION: &str = "kohorta_fold_duration_seconds";
 const FOLD_LAG: &str = "kohorta_fold_lag_seconds";
 const QUERY_DURATION: &str = "kohorta_query_duration_seconds";
+const LIVE_CONNECTIONS: &str = "kohorta_live_connections";
+const SUBSCRIPTIONS: &str = "kohorta_subscriptions";
+const RESULTS_SENT: &str = "kohorta_results_sent_total";
+const SLOW_READERS: &str = "kohorta_slow_readers_total";
+const WEBSOCKETS_CLOSED: &str = "kohorta_websockets_closed_total";
 const DATABASE_CONNECTIONS: &str = "kohorta_database_connections";
 const DATABASE_CONNECTIONS_LIMIT: &str = "kohorta_database_connections_limit";
 const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
@@ -73,13 +83,15 @@ const EVENTS_BUCKETS: [f64; 13] = [
 ];
 
 /// The fields of the schema that may stand in the label `operation`.
-const OPERATIONS: [&str; 6] = [
+const OPERATIONS: [&str; 8] = [
     "dau",
     "topEvents",
     "retention",
     "serverInfo",
     "ingestEvent",
     "ingestEvents",
+    "eventAdded",
+    "activeToday",
 ];
 
 /// Why somebody is not let in.
@@ -149,6 +161,80 @@ pub(crate) fn folded(rows: u64, elapsed: Duration) {
 /// An operation labelled `operation` was answered in `elapsed`.
 pub(crate) fn query_finished(operation: &'static str, elapsed: Duration) {
     histogram!(QUERY_DURATION, "operation" => operation).record(elapsed);
+}
+
+/// How results reach a client that stays connected.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Transport {
+    WebSocket,
+    EventStream,
+}
+
+impl Transport {
+    fn label(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::EventStream => "sse",
+        }
+    }
+}
+
+/// Something that is counted for as long as it lives.
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// Counts an open WebSocket or event stream.
+pub(crate) fn live_connection(transport: Transport) -> Counted {
+    Counted::new(gauge!(LIVE_CONNECTIONS, "transport" => transport.label()))
+}
+
+/// Counts a subscription under way.
+pub(crate) fn subscription(operation: &'static str) -> Counted {
+    Counted::new(gauge!(SUBSCRIPTIONS, "operation" => operation))
+}
+
+/// `count` results were sent over connections that stay.
+pub(crate) fn results_sent(count: usize) {
+    counter!(RESULTS_SENT).increment(count as u64);
+}
+
+/// A reader was given up because it was too slow.
+pub(crate) fn slow_reader(transport: Transport) {
+    counter!(SLOW_READERS, "transport" => transport.label()).increment(1);
+}
+
+/// A WebSocket ended with this close code. Clients may send any code, so only known ones become labels.
+pub(crate) fn socket_closed(code: u16) {
+    let label = match code {
+        1000 => "1000",
+        1001 => "1001",
+        1005 => "1005",
+        1006 => "1006",
+        1008 => "1008",
+        1009 => "1009",
+        1013 => "1013",
+        4400 => "4400",
+        4401 => "4401",
+        4403 => "4403",
+        4408 => "4408",
+        4409 => "4409",
+        4410 => "4410",
+        4429 => "4429",
+        _ => "other",
+    };
+    counter!(WEBSOCKETS_CLOSED, "code" => label).increment(1);
 }
 
 /// The label for an operation with these fields at its top: the field's name, or what kind of mixture it is.
@@ -278,6 +364,14 @@ fn describe() {
         Unit::Seconds,
         "Time to answer one GraphQL operation."
     );
+    metrics::describe_gauge!(LIVE_CONNECTIONS, "WebSockets and event streams that are open.");
+    metrics::describe_gauge!(SUBSCRIPTIONS, "Subscriptions under way.");
+    metrics::describe_counter!(RESULTS_SENT, "Results sent over WebSockets and event streams.");
+    metrics::describe_counter!(
+        SLOW_READERS,
+        "Readers that were given up because they did not read what came."
+    );
+    metrics::describe_counter!(WEBSOCKETS_CLOSED, "WebSockets that ended, by their close code.");
     metrics::describe_gauge!(
         DATABASE_CONNECTIONS,
         "Open connections to the database, by what they are for."
@@ -313,6 +407,11 @@ fn describe() {
         counter!(ERRORS, "code" => code.as_str()).increment(0);
     }
     counter!(FOLD_ROWS).increment(0);
+    counter!(RESULTS_SENT).increment(0);
+    for transport in [Transport::WebSocket, Transport::EventStream] {
+        gauge!(LIVE_CONNECTIONS, "transport" => transport.label()).set(0.0);
+        counter!(SLOW_READERS, "transport" => transport.label()).increment(0);
+    }
 }
 
 /// Gives the metrics of axum-prometheus, whose names are fixed when it is compiled, the names above.

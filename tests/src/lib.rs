@@ -6,7 +6,7 @@
 //! - [`filters`]: random filters, and properties that break what is not careful.
 //! - [`questions`]: the questions to a store in one line each.
 //! - [`oracle`]: what every number should be, by the dumbest recount that follows `docs/analytics.md`.
-//! - [`http`], [`kohorta`]: a client, and the real program started as a process.
+//! - [`http`], [`socket`], [`kohorta`]: clients, and the real program started as a process.
 //! - [`proxy`]: a network between a server and its database that can be cut.
 //! - [`chaos`]: the run that kills a server under load and counts what is left.
 //!
@@ -25,4 +25,5 @@ pub mod programs;
 pub mod proxy;
 pub mod questions;
 pub mod shared_cluster;
+pub mod socket;
 pub mod streams;

@@ -78,6 +78,7 @@ pub(crate) fn parse(
     shape::check(&tree)?;
     let operation = pick_operation(&tree, operation_name)?;
     check_variables(operation, variables)?;
+    check_subscription(operation)?;
     let operation_type = operation.ty;
     let root_fields = operation
         .selection_set
@@ -148,6 +149,19 @@ fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Re
         return Err(refusal);
     }
     Ok(())
+}
+
+/// A subscription has one field at its top; what stands beside it, or in a fragment, would never be answered.
+fn check_subscription(operation: &OperationDefinition) -> Result<(), Refusal> {
+    let selections = &operation.selection_set.node.items;
+    let one_field = matches!(selections.as_slice(), [only] if root_field(only).is_some());
+    if operation.ty != OperationType::Subscription || one_field {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::GraphqlValidationFailed,
+        "a subscription has exactly one field at its top, and no fragment there",
+    ))
 }
 
 fn parse_failed(error: &ParserError) -> Refusal {
@@ -308,6 +322,19 @@ mod tests {
             Some("the variable $a of type Int! must not be null")
         );
         assert_eq!(check(value!({ "a": 1 })), None);
+    }
+
+    #[test]
+    fn subscriptions_have_one_field() {
+        assert_eq!(code_of("subscription { a }"), None);
+        for several in [
+            "subscription { a b }",
+            "subscription { ...F } fragment F on Subscription { a }",
+            "subscription { a ...F } fragment F on Subscription { b }",
+            "subscription { ... { a } }",
+        ] {
+            assert_eq!(code_of(several), Some(Code::GraphqlValidationFailed), "{several}");
+        }
     }
 
     #[test]

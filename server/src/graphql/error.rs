@@ -44,6 +44,15 @@ impl ApiError {
         Self::internal()
     }
 
+    /// A subscription's results came faster than they were taken.
+    pub(super) fn too_slow() -> Self {
+        let message = "results came faster than they were read, some are lost; subscribe again".to_owned();
+        Self {
+            code: Code::SlowReader,
+            message,
+        }
+    }
+
     fn internal() -> Self {
         let message = "an unexpected error of the server; its log has more under this request id".to_owned();
         Self {

@@ -3,12 +3,13 @@
 //! Resolvers have three steps: parse the arguments, call the store, convert the answer. The doc comments of types,
 //! fields and arguments are the documentation that API users read, so they are written for them.
 
+mod active_today;
 mod active_users;
 mod arguments;
 mod erase;
 mod error;
 mod event;
-#[allow(dead_code)] // The questions that take a filter come next.
+mod event_added;
 mod filter;
 mod guard;
 mod ingest;
@@ -20,7 +21,7 @@ mod server_info;
 mod top_events;
 mod user_error;
 
-use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, SchemaBuilder};
+use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, SchemaBuilder};
 
 pub(crate) use resources::Resources;
 
@@ -42,8 +43,16 @@ pub(crate) struct QueryRoot(
 #[graphql(name = "Mutation")]
 pub(crate) struct MutationRoot(ingest::IngestMutation, erase::EraseMutation);
 
+/// What happens, as it happens.
+#[derive(MergedSubscription, Default)]
+#[graphql(name = "Subscription")]
+pub(crate) struct SubscriptionRoot(
+    event_added::EventAddedSubscription,
+    active_today::ActiveTodaySubscription,
+);
+
 /// The whole schema.
-pub(crate) type Schema = async_graphql::Schema<QueryRoot, MutationRoot, EmptySubscription>;
+pub(crate) type Schema = async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoot>;
 
 /// Whether clients may ask for the schema itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -72,11 +81,15 @@ pub fn schema_sdl() -> String {
     format!("{}\n", lines.join("\n"))
 }
 
-fn builder() -> SchemaBuilder<QueryRoot, MutationRoot, EmptySubscription> {
-    Schema::build(QueryRoot::default(), MutationRoot::default(), EmptySubscription)
-        .limit_complexity(MAX_QUERY_COMPLEXITY)
-        .limit_depth(MAX_QUERY_DEPTH)
-        // The library counts spreads as levels too: GraphiQL's introspection query has 15 fields and 3 spreads.
-        .limit_recursive_depth(MAX_QUERY_DEPTH + MAX_FRAGMENTS)
-        .limit_directives(MAX_DIRECTIVES)
+fn builder() -> SchemaBuilder<QueryRoot, MutationRoot, SubscriptionRoot> {
+    Schema::build(
+        QueryRoot::default(),
+        MutationRoot::default(),
+        SubscriptionRoot::default(),
+    )
+    .limit_complexity(MAX_QUERY_COMPLEXITY)
+    .limit_depth(MAX_QUERY_DEPTH)
+    // The library counts spreads as levels too: GraphiQL's introspection query has 15 fields and 3 spreads.
+    .limit_recursive_depth(MAX_QUERY_DEPTH + MAX_FRAGMENTS)
+    .limit_directives(MAX_DIRECTIVES)
 }

@@ -6,6 +6,7 @@ use store::{Store, Writer};
 
 use super::error::{ApiError, Result};
 use crate::clock::Clock;
+use crate::today::Today;
 
 /// What resolvers need.
 #[derive(Clone)]
@@ -13,6 +14,7 @@ pub(crate) struct Resources {
     pub(crate) store: Store,
     pub(crate) writer: Writer,
     pub(crate) clock: Clock,
+    pub(crate) today: Today,
     /// How far an event may lie ahead of the clock.
     pub(crate) max_ahead: TimeDelta,
 }

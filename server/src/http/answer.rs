@@ -5,6 +5,8 @@
 //! `data`. An answer that is nothing but "try again" is a 503, one that is nothing but "not with this key" a 403, so that
 //! clients and proxies without knowledge of GraphQL do the right thing.
 
+use std::sync::Arc;
+
 use async_graphql::indexmap::IndexMap;
 use async_graphql::{PathSegment, Pos, Response as GraphqlResponse, ServerError, Value};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -85,6 +87,55 @@ pub(super) fn given(response: GraphqlResponse, media_type: MediaType, id: &Reque
             .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
+}
+
+/// Errors as JSON, for transports that carry them without an answer around them.
+#[derive(Clone)]
+pub(super) struct Errors {
+    /// A list.
+    pub(super) json: Arc<str>,
+    /// Whether the reader was too slow.
+    pub(super) slow: bool,
+}
+
+/// The error of a document that was refused before GraphQL saw it.
+pub(super) fn refusal(refusal: Refusal, id: &RequestId) -> Errors {
+    let mut error = ServerError::new(refusal.message, None);
+    error.locations = refusal.locations;
+    listed(&[(refusal.code, error)], id)
+}
+
+/// The errors of a response that has nothing else.
+pub(super) fn errors(response: GraphqlResponse, executed: bool, id: &RequestId) -> Errors {
+    let code = |error: &mut ServerError| match executed {
+        true => Code::BadUserInput,
+        false => classify(error),
+    };
+    let errors = response.errors.into_iter();
+    listed(&errors.map(|error| coded(error, code)).collect::<Vec<_>>(), id)
+}
+
+/// A result as JSON, `{"data": …, "errors": …}`.
+pub(super) fn payload(response: GraphqlResponse, id: &RequestId) -> String {
+    let errors = response.errors.into_iter();
+    let coded: Vec<_> = errors.map(|error| coded(error, |_| Code::BadUserInput)).collect();
+    let body = Body {
+        data: Some(&response.data),
+        errors: entries(&coded, id),
+    };
+    json(&body)
+}
+
+fn listed(errors: &[(Code, ServerError)], id: &RequestId) -> Errors {
+    Errors {
+        json: json(&entries(errors, id)).into(),
+        slow: errors.iter().any(|(code, _)| *code == Code::SlowReader),
+    }
+}
+
+/// Values of GraphQL always have a JSON form.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// `response` with its fields in the order of the request. The library gives them in the order in which they were

@@ -14,14 +14,53 @@ use crate::metrics;
 /// # Errors
 /// 401 without a good key where one is wanted, 503 if keys cannot be checked now.
 pub(super) async fn principal(gate: &Gate, headers: &HeaderMap) -> Result<Principal, HttpError> {
+    Ok(gate.authorize(authorization(headers)).await?)
+}
+
+fn authorization(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = match (values.next(), values.next()) {
+    match (values.next(), values.next()) {
         (None, _) => None,
         // What is no text is no key either.
         (Some(value), None) => Some(value.to_str().unwrap_or("")),
         (Some(_), Some(_)) => Some(""),
-    };
-    Ok(gate.authorize(value).await?)
+    }
+}
+
+/// What somebody shows who stays: looked at again now and then, because keys are taken back.
+#[derive(Clone)]
+pub(super) struct Credential {
+    gate: Gate,
+    authorization: Option<String>,
+}
+
+impl Credential {
+    pub(super) fn of_headers(gate: &Gate, headers: &HeaderMap) -> Self {
+        Self {
+            gate: gate.clone(),
+            authorization: authorization(headers).map(str::to_owned),
+        }
+    }
+
+    /// Whether anything is shown.
+    pub(super) fn is_some(&self) -> bool {
+        self.authorization.is_some()
+    }
+
+    /// Shows this from now on.
+    pub(super) fn show(&mut self, authorization: String) {
+        self.authorization = Some(authorization);
+    }
+
+    /// Says whose it is.
+    pub(super) async fn principal(&self) -> Result<Principal, Denied> {
+        self.gate.authorize(self.authorization.as_deref()).await
+    }
+
+    /// Whether it opens still; that this cannot be known now shuts nobody out.
+    pub(super) async fn still_opens(&self) -> bool {
+        !matches!(self.principal().await, Err(denied) if denied != Denied::Unavailable)
+    }
 }
 
 /// Says who sends a request with these headers, if they may do what needs `scope`.

@@ -33,6 +33,11 @@ impl RequestId {
         CURRENT.try_with(Clone::clone).ok()
     }
 
+    /// Runs `work` as part of the exchange with this id, also after the exchange itself.
+    pub(super) async fn scope<T>(self, work: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, work).await
+    }
+
     fn of(headers: &HeaderMap) -> Self {
         match headers.get(X_REQUEST_ID) {
             Some(value) if is_plain_word(value.as_bytes()) => Self(value.clone()),

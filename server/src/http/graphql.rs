@@ -1,6 +1,6 @@
 //! `/graphql`: GraphQL over HTTP, with our own handler.
 //!
-//! POST takes one request as JSON; GET takes queries only. Nothing a foreign web page can send without asking the
+//! POST takes one request as JSON; GET takes queries only (and opens WebSockets, see [`super::websocket`]). Nothing a foreign web page can send without asking the
 //! browser's permission first is executed: no other content type, no mutation by GET. The order of the steps is the
 //! order in which a client is told what is wrong: what it accepts, what it sends, how large, JSON, document.
 
@@ -20,16 +20,20 @@ use store::Scope;
 
 use super::answer;
 use super::body::{BodyReader, PlainBody, RawBody};
-use super::credentials;
+use super::credentials::{self, Credential};
 use super::error::HttpError;
+use super::event_stream;
 use super::exchange::RequestId;
+use super::live::LiveConnections;
 use super::negotiation::{MediaType, negotiate};
+use super::operations::{Asker, Operations};
 use super::parameters::{Parameters, check_content_type};
 use crate::auth::{Gate, Principal};
 use crate::document::{self, Document, Refusal, RootField};
 use crate::error_code::Code;
 use crate::graphql::{Introspection, Schema};
-use crate::metrics;
+use crate::listener::Stopping;
+use crate::metrics::{self, Transport};
 
 /// What the handler needs.
 #[derive(Clone)]
@@ -39,15 +43,27 @@ pub(super) struct Endpoint {
     pub(super) bodies: BodyReader,
     pub(super) timeout: Duration,
     pub(super) introspection: Introspection,
+    pub(super) operations: Operations,
+    pub(super) live: LiveConnections,
+    pub(super) socket_init_timeout: Duration,
 }
 
 pub(super) async fn post(
     State(endpoint): State<Endpoint>,
     FromExtensions(id): FromExtensions<RequestId>,
+    stopping: Option<FromExtensions<Stopping>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    with_common_headers(endpoint.post(&id, &headers, body).await)
+    let answered = if event_stream::is_wanted(&headers) {
+        let stopping = stopping.map(|FromExtensions(stopping)| stopping);
+        endpoint
+            .post_for_events(&id, &headers, body, stopping.unwrap_or_default())
+            .await
+    } else {
+        endpoint.post(&id, &headers, body).await
+    };
+    with_common_headers(answered)
 }
 
 pub(super) async fn get(
@@ -79,14 +95,8 @@ impl Endpoint {
         let principal = credentials::principal(&self.gate, headers).await?;
         let media_type = negotiate(headers)?;
         check_content_type(headers)?;
-        let raw = self.bodies.read(headers, body).await?;
         // The body's share of the memory is held until the answer stands.
-        let (parameters, _share) = if raw.is_large() {
-            let decoded = tokio::task::spawn_blocking(move || decode(raw)).await;
-            decoded.map_err(|_| HttpError::internal())??
-        } else {
-            decode(raw)?
-        };
+        let (parameters, _share) = self.parameters(headers, body).await?;
         match document::parse(
             &parameters.query,
             parameters.operation_name.as_deref(),
@@ -94,7 +104,9 @@ impl Endpoint {
         ) {
             Err(refusal) => Ok(answer::refused(refusal, media_type, id)),
             Ok(document) if document.operation_type == OperationType::Subscription => {
-                Err(HttpError::bad_request("subscriptions are not taken by POST"))
+                Err(HttpError::bad_request(
+                    "subscriptions are taken over a WebSocket, or by POST with `accept: text/event-stream`",
+                ))
             }
             Ok(document) => {
                 let asked = Asked {
@@ -105,6 +117,41 @@ impl Endpoint {
                 self.execute(asked, media_type, id).await
             }
         }
+    }
+
+    /// POST of an operation whose results are wanted as a stream of events.
+    async fn post_for_events(
+        &self,
+        id: &RequestId,
+        headers: &HeaderMap,
+        body: Body,
+        stopping: Stopping,
+    ) -> Result<Response, HttpError> {
+        let credential = Credential::of_headers(&self.gate, headers);
+        let principal = credential.principal().await?;
+        check_content_type(headers)?;
+        let connection = self.live.admit(Transport::EventStream)?;
+        let (parameters, _share) = self.parameters(headers, body).await?;
+        let asker = Asker {
+            id: id.clone(),
+            principal,
+        };
+        let answers = self.operations.run(parameters, &asker);
+        let going = event_stream::Going::new(answers, connection, credential, stopping);
+        Ok(event_stream::answer(going))
+    }
+
+    async fn parameters(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<(Parameters, PlainBody), HttpError> {
+        let raw = self.bodies.read(headers, body).await?;
+        if !raw.is_large() {
+            return decode(raw);
+        }
+        let decoded = tokio::task::spawn_blocking(move || decode(raw)).await;
+        decoded.map_err(|_| HttpError::internal())?
     }
 
     async fn get(&self, id: &RequestId, headers: &HeaderMap, uri: &Uri) -> Result<Response, HttpError> {
@@ -129,19 +176,6 @@ impl Endpoint {
         }
     }
 
-    /// Why the schema itself is not answered.
-    fn hides_the_schema_from(&self, principal: &Principal) -> Option<Refusal> {
-        if self.introspection == Introspection::Off {
-            let message = "introspection is turned off on this server";
-            return Some(Refusal::new(Code::GraphqlValidationFailed, message));
-        }
-        if !principal.may(Scope::Query) {
-            let message = "introspection needs an API key with the scope query";
-            return Some(Refusal::new(Code::Forbidden, message));
-        }
-        None
-    }
-
     async fn execute(
         &self,
         asked: Asked,
@@ -153,7 +187,7 @@ impl Endpoint {
             document,
             principal,
         } = asked;
-        let hidden = self.hides_the_schema_from(&principal);
+        let hidden = hidden_schema(self.introspection, &principal);
         if let Some(refusal) = hidden.clone()
             && document.root_fields.iter().any(RootField::is_introspection)
         {
@@ -191,6 +225,19 @@ impl Endpoint {
     }
 }
 
+/// Why the schema itself is not answered.
+pub(super) fn hidden_schema(introspection: Introspection, principal: &Principal) -> Option<Refusal> {
+    if introspection == Introspection::Off {
+        let message = "introspection is turned off on this server";
+        return Some(Refusal::new(Code::GraphqlValidationFailed, message));
+    }
+    if !principal.may(Scope::Query) {
+        let message = "introspection needs an API key with the scope query";
+        return Some(Refusal::new(Code::Forbidden, message));
+    }
+    None
+}
+
 /// What is to be executed, and for whom.
 struct Asked {
     parameters: Parameters,
@@ -206,7 +253,7 @@ fn decode(raw: RawBody) -> Result<(Parameters, PlainBody), HttpError> {
 
 /// Carried in a request's data; set once the request has passed validation.
 #[derive(Clone, Default)]
-struct Executed(Arc<AtomicBool>);
+pub(super) struct Executed(pub(super) Arc<AtomicBool>);
 
 /// Tells requests that were executed from those that failed before: the library's answer alone does not.
 pub(crate) struct NoteExecution;

@@ -7,13 +7,19 @@ mod answer;
 mod body;
 mod credentials;
 pub(crate) mod error;
+mod event_stream;
 pub(crate) mod exchange;
 pub(crate) mod graphql;
 mod health;
 pub(crate) mod hosts;
+mod live;
 mod negotiation;
+mod operations;
+mod origin;
 mod parameters;
 mod playground;
+mod shared;
+mod websocket;
 
 use std::any::Any;
 
@@ -27,6 +33,9 @@ use crate::app::AppState;
 use body::BodyReader;
 use error::HttpError;
 use graphql::Endpoint;
+use live::LiveConnections;
+use operations::Operations;
+use shared::SharedStreams;
 
 /// All routes of the server.
 pub(crate) fn router(app: AppState) -> Router {
@@ -36,8 +45,16 @@ pub(crate) fn router(app: AppState) -> Router {
         bodies: BodyReader::new(app.options.body_limit_bytes, app.options.bodies_limit_bytes),
         timeout: app.options.request_timeout,
         introspection: app.options.introspection,
+        operations: Operations {
+            schema: app.schema.clone(),
+            timeout: app.options.request_timeout,
+            introspection: app.options.introspection,
+            shared: SharedStreams::default(),
+        },
+        live: LiveConnections::new(app.options.live_connections),
+        socket_init_timeout: app.options.socket_init_timeout,
     };
-    let graphql: MethodRouter<AppState> = get(graphql::get)
+    let graphql: MethodRouter<AppState> = get(websocket::get)
         .post(graphql::post)
         .fallback(graphql::other_method)
         .with_state(endpoint);

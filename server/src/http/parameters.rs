@@ -47,13 +47,18 @@ impl Parameters {
     pub(super) fn from_json(text: &[u8]) -> Result<Self, HttpError> {
         let value = parse_exact(text)
             .map_err(|error| HttpError::bad_request(format!("the body cannot be taken as JSON: {error}")))?;
+        Self::from_value(value)
+    }
+
+    /// Reads the object that holds a request.
+    pub(super) fn from_value(value: Value) -> Result<Self, HttpError> {
         match value {
             Value::Object(members) => Self::from_members(members),
             Value::Array(_) => Err(HttpError::bad_request(
-                "the body is a list; requests are taken one at a time, as an object",
+                "the request is a list; requests are taken one at a time, as an object",
             )),
             _ => Err(HttpError::bad_request(
-                "the body must be a JSON object with the member query",
+                "the request must be a JSON object with the member query",
             )),
         }
     }
@@ -148,7 +153,7 @@ mod tests {
             fault(br#"{"query":"{x}","extensions":""}"#),
             "extensions must be an object or null"
         );
-        assert!(fault(br#"[{"query":"{x}"}]"#).starts_with("the body is a list"));
+        assert!(fault(br#"[{"query":"{x}"}]"#).starts_with("the request is a list"));
         assert!(fault(b"{").contains("at byte"));
         assert!(fault(br#"{"query":"{x}","variables":{"a":12345678901234567890123}}"#).contains("exactly"));
         assert!(fault(b"{\"query\":\"\xff\"}").starts_with("the body cannot be taken as JSON"));

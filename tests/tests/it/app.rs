@@ -62,6 +62,11 @@ impl Running {
         }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Another connection.
     pub(crate) fn another_client(&self) -> Client {
         Client::new(self.address)

@@ -12,6 +12,7 @@ use store::{ApiKey, NewKey, Scope, Store, StoreError, StoreOptions};
 use tests::database::{Backend, TestDatabase};
 use tests::events::instant;
 use tests::http::{Answer, Client};
+use tests::socket::{Heard, Socket};
 
 use crate::app::{NOW, Running};
 
@@ -517,6 +518,73 @@ async fn each_scope_opens_what_it_says() {
 }
 
 const FIELDS: &str = "fields { name args { name defaultValue type { ...T } } type { ...T } }";
+/// What a socket is answered with `key` in `connection_init`.
+async fn begin(server: &Running, key: Option<&str>) -> (Socket, Heard) {
+    let mut socket = Socket::open(server.address()).await;
+    let payload = key.map_or(
+        json!({}),
+        |key| json!({ "Authorization": format!("Bearer {key}") }),
+    );
+    socket
+        .say(&json!({ "type": "connection_init", "payload": payload }))
+        .await;
+    let heard = socket.hear().await;
+    (socket, heard)
+}
+
+#[tokio::test]
+async fn sockets_are_opened_by_keys_and_closed_when_these_are_revoked() {
+    let database = TestDatabase::migrated(Backend::Sqlite).await;
+    with_keys(&database).await;
+    let server = guarded(&database, Policy::Always, None).await;
+    for key in [None, Some("kohorta_query_2"), Some(OLD)] {
+        let (_, heard) = begin(&server, key).await;
+        assert_eq!(heard.code(), 4403, "{key:?}");
+    }
+    let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
+    let refused = Socket::try_open(server.address(), &[protocol, ("authorization", "Bearer x")]).await;
+    assert_eq!(refused.err(), Some(401));
+    let shown = format!("Bearer {QUERY}");
+    let mut opened = Socket::try_open(server.address(), &[protocol, ("authorization", &shown)])
+        .await
+        .expect("a key in the handshake will do");
+    opened.say(&json!({ "type": "connection_init" })).await;
+    assert_eq!(opened.hear().await.message()["type"], "connection_ack");
+    let subscriptions = [
+        "subscription { eventAdded { eventId } }",
+        "subscription { activeToday { users } }",
+    ];
+    let (mut ingesting, heard) = begin(&server, Some(INGEST)).await;
+    assert_eq!(heard.message()["type"], "connection_ack");
+    for subscription in subscriptions {
+        ingesting.subscribe("1", subscription, json!({})).await;
+        let refusal = ingesting.hear().await.message();
+        assert_eq!(refusal["type"], "error", "{refusal}");
+        let code = &refusal["payload"][0]["extensions"]["code"];
+        assert_eq!(code, "FORBIDDEN", "{subscription}: {refusal}");
+    }
+    let (mut asking, heard) = begin(&server, Some(QUERY)).await;
+    assert_eq!(heard.message()["type"], "connection_ack");
+    asking.subscribe("1", subscriptions[1], json!({})).await;
+    assert_eq!(asking.hear().await.message()["type"], "next");
+    revoke(&database, "query").await.expect("the key is there");
+    let mut client = server.another_client();
+    wait_for(&mut client, QUERY, 401).await;
+    asking.subscribe("2", subscriptions[1], json!({})).await;
+    assert_eq!(asking.hear().await.code(), 4403);
+    let headers = [
+        ("content-type", "application/json"),
+        ("accept", "text/event-stream"),
+    ];
+    let body = json!({ "query": subscriptions[1] }).to_string();
+    let answer = client
+        .send(Method::POST, "/graphql", &headers, body)
+        .await
+        .expect("an answer");
+    assert_eq!(answer.status, 401);
+    server.stop().await;
+}
+
 const TYPE: &str =
     "fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
