@@ -10,7 +10,7 @@ use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, IsolationLevel, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
     sqlx::{
-        Connection, Executor, PgConnection,
+        Connection, Executor, PgConnection, SqliteConnection,
         postgres::PgConnectOptions,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     },
@@ -88,6 +88,9 @@ pub(crate) async fn open_pool(
             options.max_connections(if purpose == Purpose::Read { connections } else { 1 });
             options.min_connections(1);
             options.map_sqlx_sqlite_opts(move |sqlite| sqlite_options(sqlite, purpose));
+            options.map_sqlx_sqlite_pool_opts(|pool| {
+                pool.after_release(|connection, _| Box::pin(is_out_of_transactions(connection)))
+            });
         }
         Dialect::Postgres => {
             greet(database_url).await?;
@@ -158,6 +161,19 @@ fn sqlite_options(sqlite: SqliteConnectOptions, purpose: Purpose) -> SqliteConne
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
+}
+
+/// Whether a connection that comes back may be used again.
+///
+/// Where SQLite rolls a transaction back by itself, because the disk is full for instance, the rollback that follows fails,
+/// and the driver goes on believing in the transaction: it would begin the next ones as parts of it, and commits of
+/// those commit nothing. Such a connection is closed.
+async fn is_out_of_transactions(connection: &mut SqliteConnection) -> Result<bool, sea_orm::sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback may be on its way still.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// What is set on every PostgreSQL connection. The short statements here never gain from compilation (`jit`). Those of
