@@ -38,8 +38,7 @@ impl Store {
         question: ActiveUsersQuestion,
         now: DateTime<Utc>,
     ) -> Result<Vec<ActiveUsersPoint>, StoreError> {
-        let store = self.clone();
-        self.spawn(async move {
+        self.ask(move |store| async move {
             let computing = store.active_users_here(question, now);
             store
                 .inner

@@ -19,7 +19,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    Store,
+    MAX_RECONNECTS, Store,
     database::begin_write,
     dialect::{Column, Dialect},
     error::StoreError,
@@ -34,9 +34,6 @@ use crate::{
 pub const MAX_EVENT_TYPES: u64 = 10_000;
 /// The most times a transaction is tried again after the database gave up on it for another one's sake.
 const MAX_RETRIES: u32 = 3;
-/// The most times a transaction is tried again because its connection was broken: after a restart of the database every
-/// pooled connection is, and none of them tells before it is used.
-const MAX_RECONNECTS: u32 = 6;
 /// The advisory lock under which event types are counted and added on PostgreSQL.
 const TYPES_LOCK: i64 = 0x6b6f_686f_0001;
 

@@ -88,6 +88,10 @@ pub use crate::{
     writer::{Observer, Silent, Writer, WriterOptions},
 };
 
+/// The most times that work which has changed nothing begins anew because its connection was broken: more than a pool
+/// has connections in the defaults.
+const MAX_RECONNECTS: u32 = 6;
+
 /// How a store is opened.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -319,5 +323,28 @@ impl Store {
     /// Whether SQLite's file is still the one that was opened; on PostgreSQL there is nothing to check.
     pub(crate) fn check_file(&self) -> Result<(), StoreError> {
         self.inner.file.as_ref().map_or(Ok(()), DatabaseFile::check)
+    }
+
+    /// Runs a question in a task of its own, and once more for each connection that turns out to be broken: after a
+    /// restart of the database every pooled one is, and none of them tells before it is used.
+    pub(crate) async fn ask<T, Asking>(
+        &self,
+        question: impl Fn(Self) -> Asking + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Asking: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let store = self.clone();
+        self.spawn(async move {
+            let mut broken = 0;
+            loop {
+                match question(store.clone()).await {
+                    Err(error) if error.is_broken_connection() && broken < MAX_RECONNECTS => broken += 1,
+                    answer => return answer,
+                }
+            }
+        })
+        .await
     }
 }

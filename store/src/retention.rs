@@ -108,15 +108,17 @@ impl Store {
         question: RetentionQuestion,
         now: DateTime<Utc>,
     ) -> Result<Retention, StoreError> {
-        let store = self.clone();
-        self.spawn(async move {
-            let computing = store.retention_here(&question, now);
-            store
-                .inner
-                .answers
-                .retention
-                .answer(&store, &question, now, computing)
-                .await
+        self.ask(move |store| {
+            let question = question.clone();
+            async move {
+                let computing = store.retention_here(&question, now);
+                store
+                    .inner
+                    .answers
+                    .retention
+                    .answer(&store, &question, now, computing)
+                    .await
+            }
         })
         .await
     }

@@ -38,8 +38,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
     pub async fn top_events(&self, question: TopEventsQuestion) -> Result<TopEvents, StoreError> {
-        let store = self.clone();
-        self.spawn(async move {
+        self.ask(move |store| async move {
             let computing = store.top_events_here(question);
             // No part of this answer depends on "now".
             let now = DateTime::UNIX_EPOCH;
