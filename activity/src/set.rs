@@ -138,7 +138,59 @@ impl FromIterator<u32> for UserSet {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
     use super::UserSet;
+
+    /// What was decoded can be worked with: users ascend, and there are as many as it says.
+    fn check(set: &UserSet) {
+        let users: Vec<u32> = set.iter().take(100_000).collect();
+        assert!(users.is_sorted_by(|one, next| one < next));
+        assert_eq!(set.len().min(100_000), users.len() as u64);
+        assert!(users.iter().all(|user| set.contains(*user)));
+        assert_eq!(UserSet::from_bytes(&set.to_bytes()).as_ref(), Ok(set));
+        assert_eq!(set.and_len(set), set.len());
+        assert!(set.minus(set).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_set_or_an_error(bytes in vec(any::<u8>(), 0..300)) {
+            if let Ok(set) = UserSet::from_bytes(&bytes) {
+                check(&set);
+            }
+        }
+
+        #[test]
+        fn any_damage_leaves_a_set_or_an_error(
+            users in vec(0_u32..200_000, 1..300),
+            run in 0_u32..70_000,
+            damage in vec((any::<u16>(), any::<u8>()), 1..4),
+            cut in any::<u16>(),
+        ) {
+            let all = users.iter().copied().chain(0..run).collect::<UserSet>();
+            let mut bytes = all.to_bytes();
+            for (position, mask) in damage {
+                let position = usize::from(position) % bytes.len();
+                bytes[position] ^= mask;
+            }
+            let kept = usize::from(cut) % bytes.len();
+            for bytes in [&bytes[..], &bytes[..kept]] {
+                if let Ok(set) = UserSet::from_bytes(bytes) {
+                    check(&set);
+                }
+            }
+        }
+
+        #[test]
+        fn every_set_survives_storage(users in vec(any::<u32>(), 0..2_000)) {
+            let set = users.iter().copied().collect::<UserSet>();
+            let read = UserSet::from_bytes(&set.to_bytes());
+            prop_assert!(read.is_ok());
+            prop_assert_eq!(read.unwrap_or_default(), set);
+        }
+    }
 
     #[test]
     fn sets_survive_storage() {

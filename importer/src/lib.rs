@@ -7,6 +7,8 @@
 //! A row's way: [`source`] (bytes) → [`lines`] (text) → [`rows`] → [`csv_file`] or [`ndjson_file`] (fields) →
 //! [`row_parser`] (a valid event, or why not) → [`input`] (batches) → [`writing`] (the database).
 
+#[cfg(test)]
+mod bad_input;
 mod columns;
 mod counts;
 mod csv_file;
