@@ -4,21 +4,19 @@
 //! A sender whose connection broke does not know whether its event was stored. It does what a client should do: it
 //! sends the same event with the same id again, once the server is back.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, Database, Statement};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{Notify, watch};
-use uuid::Uuid;
 
 use crate::http::Client;
 use crate::kohorta::{Kohorta, KohortaOptions, run};
+use crate::ledger::{Ledger, input};
+use crate::load::INGEST;
 
 /// What a chaos run does.
 #[derive(Debug, Clone)]
@@ -69,10 +67,7 @@ impl fmt::Display for ChaosReport {
 
 /// What the senders share.
 struct Shared {
-    options: ChaosOptions,
-    next: AtomicU64,
-    acknowledged: Vec<AtomicBool>,
-    count: AtomicU64,
+    ledger: Ledger,
     duplicates: AtomicU64,
     broken: AtomicU64,
     /// Woken at every acknowledgement that a kill waits for.
@@ -91,14 +86,11 @@ pub async fn chaos(options: ChaosOptions, say: impl Fn(String)) -> Result<ChaosR
     let mut server = serve(&options)?;
     let (address, _) = watch::channel(server.address());
     let shared = Arc::new(Shared {
-        next: AtomicU64::new(0),
-        acknowledged: (0..options.events).map(|_| AtomicBool::new(false)).collect(),
-        count: AtomicU64::new(0),
+        ledger: Ledger::new(options.events),
         duplicates: AtomicU64::new(0),
         broken: AtomicU64::new(0),
         progress: Notify::new(),
         next_kill: AtomicU64::new(kill_at(&options, 1)),
-        options: options.clone(),
     });
     let senders: Vec<_> = (0..options.connections)
         .map(|_| tokio::spawn(send(Arc::clone(&shared), address.subscribe())))
@@ -106,12 +98,9 @@ pub async fn chaos(options: ChaosOptions, say: impl Fn(String)) -> Result<ChaosR
     for kill in 1..=options.kills {
         shared.progress.notified().await;
         server.kill();
-        let before: Vec<u64> = (0..options.events)
-            .filter(|number| shared.is_acknowledged(*number))
-            .collect();
+        let before = shared.ledger.acknowledged();
         server = serve(&options)?;
-        let stored = stored_events(&options.database_url).await?;
-        check(&stored, &before, &options)?;
+        shared.ledger.check(&options.database_url, &before).await?;
         say(format!(
             "kill {kill}: {} acknowledged before, all there after the restart",
             before.len()
@@ -125,24 +114,20 @@ pub async fn chaos(options: ChaosOptions, say: impl Fn(String)) -> Result<ChaosR
         sender.await.map_err(|error| error.to_string())??;
     }
     let sending = started.elapsed();
-    let all: Vec<u64> = (0..options.events)
-        .filter(|number| shared.is_acknowledged(*number))
-        .collect();
+    let all = shared.ledger.acknowledged();
     let status = server.terminate()?;
     if !status.success() {
         return Err(format!("SIGTERM did not end the server well: {status}"));
     }
-    let stored = stored_events(&options.database_url).await?;
-    check(&stored, &all, &options)?;
-    if stored.len() as u64 != options.events {
+    let found = shared.ledger.check(&options.database_url, &all).await?;
+    if found.stored != options.events {
         return Err(format!(
             "{} of {} events are stored",
-            stored.len(),
-            options.events
+            found.stored, options.events
         ));
     }
     let started = Instant::now();
-    verify(&options)?;
+    verify(&options.kohorta, &options.database_url)?;
     Ok(ChaosReport {
         acknowledged: all.len() as u64,
         duplicates: shared.duplicates.load(Ordering::SeqCst),
@@ -153,16 +138,11 @@ pub async fn chaos(options: ChaosOptions, say: impl Fn(String)) -> Result<ChaosR
 }
 
 impl Shared {
-    fn is_acknowledged(&self, number: u64) -> bool {
-        self.acknowledged[number as usize].load(Ordering::SeqCst)
-    }
-
     fn acknowledge(&self, number: u64, status: &str) {
-        self.acknowledged[number as usize].store(true, Ordering::SeqCst);
         if status == "DUPLICATE" {
             self.duplicates.fetch_add(1, Ordering::SeqCst);
         }
-        if self.count.fetch_add(1, Ordering::SeqCst) + 1 == self.next_kill.load(Ordering::SeqCst) {
+        if self.ledger.acknowledge(number) == self.next_kill.load(Ordering::SeqCst) {
             self.progress.notify_one();
         }
     }
@@ -172,10 +152,9 @@ impl Shared {
 async fn send(shared: Arc<Shared>, mut address: watch::Receiver<SocketAddr>) -> Result<(), String> {
     let mut client = Client::new(*address.borrow_and_update());
     loop {
-        let number = shared.next.fetch_add(1, Ordering::SeqCst);
-        if number >= shared.options.events {
+        let Some(number) = shared.ledger.take() else {
             return Ok(());
-        }
+        };
         while !attempt(&shared, &mut client, number).await? {
             shared.broken.fetch_add(1, Ordering::SeqCst);
             if address.changed().await.is_err() {
@@ -185,9 +164,6 @@ async fn send(shared: Arc<Shared>, mut address: watch::Receiver<SocketAddr>) -> 
         }
     }
 }
-
-const INGEST: &str = "mutation ($input: IngestEventInput!) { \
-     ingestEvent(input: $input) { status userErrors { code message } } }";
 
 /// Whether event `number` was acknowledged; false where the connection broke.
 async fn attempt(shared: &Shared, client: &mut Client, number: u64) -> Result<bool, String> {
@@ -209,15 +185,19 @@ async fn attempt(shared: &Shared, client: &mut Client, number: u64) -> Result<bo
 
 /// Starts a server on the run's database.
 fn serve(options: &ChaosOptions) -> Result<Kohorta, String> {
-    let mut serving = with_arguments(options, &["--database-url", &options.database_url]);
+    let mut serving = with_arguments(&options.kohorta, &["--database-url", &options.database_url]);
     serving.arguments.extend_from_slice(&options.kohorta.arguments);
     Kohorta::serve(&serving)
 }
 
-fn verify(options: &ChaosOptions) -> Result<(), String> {
+/// Runs `kohorta verify`.
+///
+/// # Errors
+/// What it said, if there is a difference.
+pub fn verify(kohorta: &KohortaOptions, database_url: &str) -> Result<(), String> {
     let output = run(&with_arguments(
-        options,
-        &["verify", "--database-url", &options.database_url],
+        kohorta,
+        &["verify", "--database-url", database_url],
     ))?;
     if output.status.success() {
         return Ok(());
@@ -230,115 +210,15 @@ fn verify(options: &ChaosOptions) -> Result<(), String> {
     ))
 }
 
-fn with_arguments(options: &ChaosOptions, arguments: &[&str]) -> KohortaOptions {
+fn with_arguments(kohorta: &KohortaOptions, arguments: &[&str]) -> KohortaOptions {
     let arguments = arguments.iter().map(ToString::to_string).collect();
     KohortaOptions {
         arguments,
-        ..options.kohorta.clone()
+        ..kohorta.clone()
     }
 }
 
 /// After how many acknowledgements the kill with this number comes.
 fn kill_at(options: &ChaosOptions, kill: u64) -> u64 {
     (options.events * kill / (options.kills + 1)).max(1)
-}
-
-/// Event `number` of every run, as the API takes it.
-fn input(number: u64) -> Value {
-    json!({
-        "eventId": event_id(number).to_string(),
-        "userId": user_id(number),
-        "eventType": event_type(number),
-        "occurredAt": occurred_at(number).to_rfc3339(),
-        "properties": { "number": number },
-    })
-}
-
-fn event_id(number: u64) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("chaos {number}").as_bytes())
-}
-
-fn user_id(number: u64) -> String {
-    format!("user {}", number % 1009)
-}
-
-fn event_type(number: u64) -> String {
-    format!("type {}", number % 7)
-}
-
-/// Spread over ninety days, so that the sets of many days change all the time.
-fn occurred_at(number: u64) -> DateTime<Utc> {
-    let seconds = i64::try_from(number * 7919 % (90 * 86_400)).unwrap_or_default();
-    DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::seconds(seconds)
-}
-
-/// What the database holds: per event id each row's content.
-type Stored = HashMap<Uuid, Vec<(String, String, i64, Value)>>;
-
-async fn stored_events(database_url: &str) -> Result<Stored, String> {
-    let database = Database::connect(database_url)
-        .await
-        .map_err(|error| error.to_string())?;
-    let sql = "SELECT event_id, user_id, event_type, occurred_at, properties FROM events";
-    let statement = Statement::from_string(database.get_database_backend(), sql);
-    let rows = database
-        .query_all_raw(statement)
-        .await
-        .map_err(|error| error.to_string())?;
-    let mut stored = Stored::new();
-    for row in rows {
-        let content = || {
-            let id: Uuid = row.try_get("", "event_id")?;
-            let names = (row.try_get("", "user_id")?, row.try_get("", "event_type")?);
-            Ok((
-                id,
-                (
-                    names.0,
-                    names.1,
-                    row.try_get("", "occurred_at")?,
-                    row.try_get("", "properties")?,
-                ),
-            ))
-        };
-        let (id, content) = content().map_err(|error: sea_orm::DbErr| error.to_string())?;
-        stored.entry(id).or_default().push(content);
-    }
-    database.close().await.map_err(|error| error.to_string())?;
-    Ok(stored)
-}
-
-/// Every acknowledged event is there once and unchanged, and nothing is there that nobody sent.
-fn check(stored: &Stored, acknowledged: &[u64], options: &ChaosOptions) -> Result<(), String> {
-    let content = |number| {
-        let time = occurred_at(number).timestamp_micros();
-        (
-            user_id(number),
-            event_type(number),
-            time,
-            json!({ "number": number }),
-        )
-    };
-    let missing = acknowledged
-        .iter()
-        .filter(|number| !stored.contains_key(&event_id(**number)))
-        .count();
-    let sent: HashMap<Uuid, u64> = (0..options.events)
-        .map(|number| (event_id(number), number))
-        .collect();
-    let (mut doubled, mut alien, mut changed) = (0, 0, 0);
-    for (id, rows) in stored {
-        doubled += rows.len() - 1;
-        match sent.get(id) {
-            None => alien += 1,
-            Some(number) if rows.iter().any(|row| *row != content(*number)) => changed += 1,
-            Some(_) => {}
-        }
-    }
-    if missing + doubled + alien + changed == 0 {
-        return Ok(());
-    }
-    let known = acknowledged.len();
-    Err(format!(
-        "of {known} acknowledged events {missing} are lost; {doubled} doubled, {changed} changed, {alien} alien"
-    ))
 }

@@ -33,6 +33,14 @@ pub struct Cluster {
     server: Child,
     port: u16,
     directory: TempDir,
+    settings: Settings,
+}
+
+/// How a server is run.
+#[derive(Debug, Clone)]
+struct Settings {
+    durability: Durability,
+    connections: u32,
 }
 
 impl Cluster {
@@ -41,6 +49,18 @@ impl Cluster {
     /// # Errors
     /// A sentence that says what is missing on this machine or what PostgreSQL complained about.
     pub fn start(durability: Durability) -> Result<Self, String> {
+        Self::start_for(durability, 300)
+    }
+
+    /// [`Cluster::start`] with room for this many connections.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub fn start_for(durability: Durability, connections: u32) -> Result<Self, String> {
+        let settings = Settings {
+            durability,
+            connections,
+        };
         let account = Account::of_server()?;
         let programs = program_directory()?;
         let directory = tempfile::Builder::new()
@@ -52,12 +72,13 @@ impl Cluster {
         let mut complaint = String::new();
         for _ in 0..ATTEMPTS {
             let port = free_port()?;
-            match account.serve(&programs, directory.path(), port, durability) {
+            match account.serve(&programs, directory.path(), port, &settings) {
                 Ok(server) => {
                     return Ok(Self {
                         server,
                         port,
                         directory,
+                        settings,
                     });
                 }
                 Err(error) => complaint = error,
@@ -66,9 +87,41 @@ impl Cluster {
         Err(format!("PostgreSQL does not start: {complaint}"))
     }
 
+    /// Stops the server at once, as a crash would: nobody is asked, nothing is written, connections break.
+    pub fn stop_at_once(&mut self) {
+        if self.server.try_wait().is_ok_and(|status| status.is_none()) {
+            signal(self.server.id(), "QUIT");
+        }
+        // A failure here means that the server is gone already.
+        let _ = self.server.wait();
+    }
+
+    /// Starts the stopped server again, on the same port; it recovers from its log first.
+    ///
+    /// # Errors
+    /// What PostgreSQL complained about.
+    pub fn start_again(&mut self) -> Result<(), String> {
+        let account = Account::of_server()?;
+        self.server = account.serve(
+            &program_directory()?,
+            self.directory.path(),
+            self.port,
+            &self.settings,
+        )?;
+        Ok(())
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Gives a folder to the user that the server runs as.
+    ///
+    /// # Errors
+    /// A sentence, if that is not allowed.
+    pub fn give(&self, folder: &Path) -> Result<(), String> {
+        Account::of_server()?.give(folder)
     }
 
     /// Where the data lie.
@@ -84,9 +137,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        signal(self.server.id(), "QUIT");
-        // A failure here means that the server is gone already.
-        let _ = self.server.wait();
+        self.stop_at_once();
     }
 }
 
@@ -176,7 +227,7 @@ impl Account {
         programs: &Path,
         directory: &Path,
         port: u16,
-        durability: Durability,
+        settings: &Settings,
     ) -> Result<Child, String> {
         let mut command = self.command(&programs.join("postgres"));
         command
@@ -190,9 +241,9 @@ impl Account {
             "-h",
             "127.0.0.1",
             "-c",
-            "max_connections=300",
+            &format!("max_connections={}", settings.connections),
         ]);
-        if durability == Durability::Fast {
+        if settings.durability == Durability::Fast {
             command.args([
                 "-c",
                 "fsync=off",

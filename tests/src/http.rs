@@ -118,6 +118,14 @@ impl Client {
         self.send(Method::POST, "/graphql", &headers, body).await
     }
 
+    /// Makes the connection, if there is none: what fails later has been sent.
+    ///
+    /// # Errors
+    /// A sentence, if nobody listens.
+    pub async fn connect(&mut self) -> Result<(), String> {
+        self.connection().await.map(|_| ())
+    }
+
     async fn connection(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, String> {
         let usable = match &mut self.connection {
             Some(connection) => connection.ready().await.is_ok(),

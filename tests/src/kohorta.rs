@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::http::Client;
 use crate::programs::{built_from_present_sources, signal};
@@ -107,8 +108,30 @@ impl Kohorta {
 
     /// SIGKILL: the process has no say in it. Returns once it is gone.
     pub fn kill(&mut self) {
+        if self.process.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
         signal(self.process.id(), "KILL");
         let _ = self.process.wait();
+    }
+
+    /// SIGTERM, without waiting for the end.
+    pub fn ask_to_stop(&self) {
+        signal(self.process.id(), "TERM");
+    }
+
+    /// How it ended, if it does `within` this time.
+    pub async fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.process.try_wait().ok().flatten() {
+                return Some(status);
+            }
+            if Instant::now() > deadline {
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// SIGTERM, and waits for the end.

@@ -39,8 +39,17 @@ impl Running {
 
     /// A server on an open store.
     pub(crate) async fn start_on(store: Store, options: AppOptions) -> Self {
+        Self::start_with(store, options, NOW).await
+    }
+
+    /// A server in UTC whose clock stands at another moment.
+    pub(crate) async fn start_at(database: &TestDatabase, now: &str) -> Self {
+        Self::start_with(database.store().await, AppOptions::default(), now).await
+    }
+
+    async fn start_with(store: Store, options: AppOptions, now: &str) -> Self {
         let options = AppOptions {
-            clock: Clock::Fixed(instant(NOW)),
+            clock: Clock::Fixed(instant(now)),
             ..options
         };
         let app = App::start(store, options).expect("the application starts");
