@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::error::ErrorKind;
@@ -20,6 +21,7 @@ use crate::graphql::Introspection;
 use crate::http::hosts::AllowedHosts;
 use crate::listener::ListenOptions;
 use crate::logging::LogFormat;
+use crate::traces::TraceOptions;
 
 /// Event analytics with exact answers: a GraphQL server over SQLite or PostgreSQL.
 #[derive(Debug, Parser)]
@@ -270,6 +272,12 @@ pub struct ServeOptions {
     /// The memory for sets of users that are kept between questions
     #[arg(long, env = "KOHORTA_CACHE_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES")]
     cache_bytes: u64,
+    /// The OpenTelemetry collector that traces are sent to (OTLP over HTTP), such as http://127.0.0.1:4318; none if left out
+    #[arg(long, env = "KOHORTA_OTLP_ENDPOINT", value_name = "URL", value_parser = parse_collector)]
+    otlp_endpoint: Option<String>,
+    /// The share of traces that are sent, 0 to 1; requests that come with a `traceparent` follow its decision
+    #[arg(long, env = "KOHORTA_OTLP_SAMPLE_RATIO", default_value_t = 1.0, value_name = "SHARE", value_parser = parse_share)]
+    otlp_sample_ratio: f64,
     /// Database connections for questions
     #[arg(long, env = "KOHORTA_READ_CONNECTIONS", default_value_t = 4, value_name = "CONNECTIONS",
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -426,6 +434,32 @@ fn parse_timezone(name: &str) -> Result<Tz, String> {
         .map_err(|_| "not an IANA time zone, such as UTC or Europe/Berlin".to_owned())
 }
 
+fn parse_collector(text: &str) -> Result<String, String> {
+    let authority = text.strip_prefix("http://").unwrap_or_default();
+    if authority.is_empty() || authority.starts_with('/') || text.parse::<Uri>().is_err() {
+        return Err("not an address such as http://127.0.0.1:4318 (https is a collector's work)".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "not a number from 0 to 1".to_owned())
+}
+
+impl Command {
+    /// Where the traces of this command go, if anywhere.
+    pub fn traces(&self) -> Option<TraceOptions> {
+        match self {
+            Self::Serve(options) => options.otlp_endpoint.clone().map(|endpoint| TraceOptions {
+                endpoint,
+                sample_ratio: options.otlp_sample_ratio,
+            }),
+            _ => None,
+        }
+    }
+}
+
 impl ServeOptions {
     /// Whether tables are brought up to date at start.
     pub fn migrate(&self) -> bool {
@@ -574,6 +608,8 @@ mod tests {
             &["--timezone", "Mars/Olympus"],
             &["--body-limit-bytes", "0"],
             &["--playground", "maybe"],
+            &["--otlp-endpoint", "https://collector"],
+            &["--otlp-sample-ratio", "2"],
             &["--unknown"],
             &["migrate", "sideways"],
             &["rebuild", "--timezone", "x"],

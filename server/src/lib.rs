@@ -25,6 +25,7 @@ mod progress;
 mod stall;
 pub mod start;
 mod today;
+pub mod traces;
 
 pub use auth::{AuthOptions, FixedKey, Policy};
 pub use graphql::{Introspection, schema_sdl};

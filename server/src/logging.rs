@@ -16,9 +16,11 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::http::exchange::RequestId;
+use crate::traces::Traces;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -43,22 +45,36 @@ pub enum LoggingError {
     AlreadySet,
 }
 
-/// Sends all log lines of the process to standard error, panics included.
+/// Sends all log lines of the process to standard error, panics included, and its spans to `traces`.
 ///
 /// # Errors
 /// [`LoggingError`] if `filter` cannot be read or logging is already set up.
-pub fn initialize(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
+pub fn initialize(format: LogFormat, filter: &str, traces: Option<&Traces>) -> Result<(), LoggingError> {
     let filter = EnvFilter::try_new(filter).map_err(|_| LoggingError::Filter {
         filter: filter.to_owned(),
     })?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .event_format(Lines { format })
-        .finish();
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::AlreadySet)?;
+    let registry = tracing_subscriber::registry();
+    let set = match traces {
+        // One filter for everything: what it turns off costs next to nothing.
+        None => tracing::subscriber::set_global_default(registry.with(filter).with(lines(format))),
+        Some(traces) => {
+            let registry = registry.with(lines(format).with_filter(filter));
+            tracing::subscriber::set_global_default(registry.with(traces.layer()))
+        }
+    };
+    set.map_err(|_| LoggingError::AlreadySet)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// What writes the lines.
+fn lines<S>(format: LogFormat) -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .event_format(Lines { format })
 }
 
 /// `error` and the causes behind it in one line, outermost first; a cause that its effect repeats is left out.

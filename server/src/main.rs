@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use server::config::{Command, Config, Refused};
+use server::traces::Traces;
 use server::{commands, logging, start};
 
 fn main() -> ExitCode {
@@ -26,15 +27,22 @@ fn main() -> ExitCode {
 
 fn run(config: Config) -> anyhow::Result<ExitCode> {
     let (command, common) = config.into_command();
-    if let Err(error) = logging::initialize(common.log_format, &common.log_filter) {
-        eprintln!("error: {error}");
-        return Ok(ExitCode::from(2));
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads of the server")?;
-    let code = runtime.block_on(async {
+    let traces = {
+        let _runtime = runtime.enter();
+        command
+            .traces()
+            .map(|options| Traces::start(&options))
+            .transpose()?
+    };
+    if let Err(error) = logging::initialize(common.log_format, &common.log_filter, traces.as_ref()) {
+        eprintln!("error: {error}");
+        return Ok(ExitCode::from(2));
+    }
+    let outcome = runtime.block_on(async {
         match command {
             Command::Serve(options) => start::serve(&common, &options).await,
             Command::Migrate { action } => commands::migrate(&common, action).await,
@@ -47,8 +55,11 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
                 commands::erase_user(&common, user_id, !no_block).await
             }
         }
-    })?;
+    });
+    if let Some(traces) = traces {
+        runtime.block_on(traces.close());
+    }
     // Nothing is left to wait for: a second signal must not be held up by a question that still runs.
     runtime.shutdown_background();
-    Ok(code)
+    Ok(outcome?)
 }

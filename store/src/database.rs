@@ -73,7 +73,9 @@ pub(crate) async fn open_pool(
     let dialect = dialect_of(database_url)?;
     let mut options = ConnectOptions::new(database_url);
     options
-        .sqlx_logging(false)
+        // Nobody listens at this level unless statements are traced.
+        .sqlx_logging(true)
+        .sqlx_logging_level(log::LevelFilter::Trace)
         .acquire_timeout(match dialect {
             Dialect::Sqlite => SQLITE_ACQUIRE_TIMEOUT,
             Dialect::Postgres => ACQUIRE_TIMEOUT,

@@ -54,6 +54,7 @@ use std::{
 use chrono_tz::Tz;
 use sea_orm::DatabaseConnection;
 use tokio::sync::{Notify, watch};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -91,6 +92,9 @@ pub use crate::{
 /// The most times that work which has changed nothing begins anew because its connection was broken: more than a pool
 /// has connections in the defaults.
 const MAX_RECONNECTS: u32 = 6;
+
+/// The target of the spans that make up a trace; nobody is interested in them unless traces are sent somewhere.
+pub const TRACE_TARGET: &str = "kohorta::trace";
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -314,7 +318,7 @@ impl Store {
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.check_file()?;
-        match tokio::spawn(work).await {
+        match tokio::spawn(work.in_current_span()).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::internal(format!("a task of the store died: {error}"))),
         }

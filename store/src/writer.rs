@@ -19,8 +19,9 @@ use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot},
     task::JoinSet,
 };
+use tracing::{Instrument as _, Span, trace_span};
 
-use crate::{IngestOutcome, Store, StoreError, new_event::NewEvent};
+use crate::{IngestOutcome, Store, StoreError, TRACE_TARGET, new_event::NewEvent};
 
 /// How long callers wait for their transaction, whatever the database does: clients are promised an answer within
 /// five seconds. Longer than a connection is waited for, so that the usual outage is told by its own error.
@@ -72,6 +73,8 @@ type Answers = Vec<Result<IngestOutcome, StoreError>>;
 
 struct Submission {
     events: Vec<NewEvent>,
+    /// The operation that waits for it, for traces.
+    span: Span,
     answer: oneshot::Sender<Answers>,
     /// Its room in the queue, given back when it is answered.
     room: OwnedSemaphorePermit,
@@ -141,7 +144,12 @@ impl Writer {
                 TryAcquireError::Closed => StoreError::Closed,
             })?;
         let (answer, answered) = oneshot::channel();
-        self.queue.push(Submission { events, answer, room });
+        self.queue.push(Submission {
+            events,
+            span: Span::current(),
+            answer,
+            room,
+        });
         answered
             .await
             .map_err(|_| StoreError::internal("a writer died before it answered"))
@@ -212,6 +220,7 @@ async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>) {
             queue.arrived.notified().await;
             continue;
         }
+        let span = transaction_span(&submissions);
         let mut events = Vec::with_capacity(submissions.len());
         let mut callers = Vec::with_capacity(submissions.len());
         for submission in submissions {
@@ -219,7 +228,9 @@ async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>) {
             events.extend(submission.events);
         }
         let all = 0..events.len();
-        let answers = commit(&store, options.observer.as_ref(), &Arc::new(events), all).await;
+        let answers = commit(&store, options.observer.as_ref(), &Arc::new(events), all)
+            .instrument(span)
+            .await;
         let unavailable = answers.iter().find_map(|answer| match answer {
             Err(error @ StoreError::Unavailable(_)) => Some(error.clone()),
             _ => None,
@@ -234,6 +245,16 @@ async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>) {
             queue.refuse_all(&error);
         }
     }
+}
+
+/// The span of one transaction: a child of the first operation that waits for it, linked to the others.
+fn transaction_span(submissions: &[Submission]) -> Span {
+    let mut waiting = submissions.iter().map(|submission| &submission.span);
+    let span = trace_span!(target: TRACE_TARGET, parent: waiting.next().and_then(Span::id), "transaction");
+    for other in waiting {
+        span.follows_from(other);
+    }
+    span
 }
 
 /// Commits some of the events, and where the database refuses some of those, everything else.

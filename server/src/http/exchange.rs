@@ -9,11 +9,12 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::error::HttpError;
 use crate::limits::MAX_REQUEST_ID_BYTES;
-use crate::metrics;
+use crate::{metrics, traces};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What the access log says of a request whose client did not wait for the answer.
@@ -73,7 +74,11 @@ pub(super) async fn run(mut request: Request, next: Next) -> Response {
         status: CLIENT_GONE,
         id: id.clone(),
     };
-    let mut response = CURRENT.scope(id.clone(), next.run(request)).await;
+    let span = traces::request_span(&request, id.as_str());
+    let mut response = CURRENT
+        .scope(id.clone(), next.run(request))
+        .instrument(span.clone())
+        .await;
     if let Some(error) = response.extensions_mut().remove::<HttpError>() {
         write_error(&mut response, &error, &id);
     }
@@ -81,6 +86,7 @@ pub(super) async fn run(mut request: Request, next: Next) -> Response {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_REQUEST_ID, id.0);
     line.status = response.status().as_u16();
+    traces::answered(&span, line.status);
     response
 }
 

@@ -17,6 +17,7 @@ use axum::http::header::{CACHE_CONTROL, VARY};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use store::Scope;
+use tracing::Instrument as _;
 
 use super::answer;
 use super::body::{BodyReader, PlainBody, RawBody};
@@ -34,6 +35,7 @@ use crate::error_code::Code;
 use crate::graphql::{Introspection, Schema};
 use crate::listener::Stopping;
 use crate::metrics::{self, Transport};
+use crate::traces;
 
 /// What the handler needs.
 #[derive(Clone)]
@@ -206,7 +208,11 @@ impl Endpoint {
         }
         request.set_parsed_query(document.tree);
         let started = Instant::now();
-        let outcome = tokio::time::timeout(self.timeout, self.schema.execute(request)).await;
+        let executing = self
+            .schema
+            .execute(request)
+            .instrument(traces::operation_span(operation));
+        let outcome = tokio::time::timeout(self.timeout, executing).await;
         if executed.0.load(Ordering::Relaxed) {
             metrics::query_finished(operation, started.elapsed());
         }

@@ -1,0 +1,2 @@
+export const Ingest = "mutation Ingest($events: [IngestEventInput!]!) {\n  ingestEvents(input: {events: $events}) {\n    stored\n    duplicates\n    rejections {\n      index\n      userErrors {\n        code\n        message\n      }\n    }\n  }\n}";
+export const Overview = "query Overview($from: LocalDate!, $to: LocalDate!) {\n  dau(from: $from, to: $to) {\n    points {\n      date\n      users\n      newUsers\n    }\n  }\n  topEvents(from: $from, to: $to, limit: 3) {\n    rows {\n      eventType\n      events\n      users\n    }\n    totalEvents\n  }\n}";
