@@ -10,6 +10,7 @@
 //! - [`proxy`]: a network between a server and its database that can be cut, slowed down and stalled.
 //! - [`small_disk`]: a file system that is full when a test wants it to be.
 //! - [`ledger`], [`load`]: senders that do what a client should do, and what must be true of what they sent.
+//! - [`markdown`]: the blocks of code in the documentation, to be run.
 //! - [`chaos`]: the run that kills a server under load and counts what is left.
 //! - [`soak`], [`soak_world`]: the long run with random faults.
 //!
@@ -25,6 +26,7 @@ pub mod http;
 pub mod kohorta;
 pub mod ledger;
 pub mod load;
+pub mod markdown;
 pub mod oracle;
 pub mod programs;
 pub mod proxy;
