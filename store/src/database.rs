@@ -73,9 +73,10 @@ pub(crate) async fn open_pool(
     let dialect = dialect_of(database_url)?;
     let mut options = ConnectOptions::new(database_url);
     options
-        // Nobody listens at this level unless statements are traced.
+        // Nobody listens at this level unless statements are traced; slow ones are no different.
         .sqlx_logging(true)
         .sqlx_logging_level(log::LevelFilter::Trace)
+        .sqlx_slow_statements_logging_settings(log::LevelFilter::Trace, Duration::MAX)
         .acquire_timeout(match dialect {
             Dialect::Sqlite => SQLITE_ACQUIRE_TIMEOUT,
             Dialect::Postgres => ACQUIRE_TIMEOUT,

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use clap::CommandFactory as _;
 use serde_json::{Map, Value};
 use server::config::Config;
+use tests::kohorta::{Kohorta, KohortaOptions};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -156,10 +158,39 @@ fn every_setting_is_one_that_the_server_knows() {
     let words = files.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
     let settings: BTreeSet<&str> = words.filter(|word| word.starts_with("KOHORTA_")).collect();
     assert!(settings.contains("KOHORTA_LISTEN"));
-    for setting in settings
-        .into_iter()
-        .filter(|setting| *setting != "KOHORTA_API_KEY")
-    {
+    for setting in settings {
         assert!(known.contains(setting), "the server knows no {setting}");
     }
+}
+
+/// What the engine runs inside the container, with another port.
+fn health_check(port: u16) -> Command {
+    let dockerfile = text("Dockerfile");
+    let (_, check) = dockerfile.split_once("\nHEALTHCHECK ").expect("a health check");
+    let (_, words) = check.split_once("CMD ").expect("a command");
+    let words = words.lines().next().unwrap_or_default();
+    let words: Vec<String> = serde_json::from_str(words).expect("the command is a list of texts");
+    let mut command = Command::new(&words[0]);
+    command.args(
+        words[1..]
+            .iter()
+            .map(|word| word.replace("8000", &port.to_string())),
+    );
+    command.stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn the_health_check_tells_a_server_from_none() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Kohorta::serve(&KohortaOptions {
+        directory: Some(folder.path().to_owned()),
+        ..KohortaOptions::default()
+    })
+    .expect("the server starts");
+    let port = server.address().port();
+    let healthy = || health_check(port).status().expect("bash runs").success();
+    assert!(healthy());
+    server.kill();
+    assert!(!healthy());
 }
