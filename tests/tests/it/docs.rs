@@ -1,6 +1,7 @@
 //! The documentation is true: its commands are run, its answers compared, its lists held against the code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
@@ -204,16 +205,27 @@ fn every_link_between_pages_leads_somewhere() {
     }
 }
 
-/// The first cells of the tables of a page, without their quotes.
-fn first_cells(page: &str) -> BTreeSet<String> {
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
-    rows.filter_map(|row| Some(row.split_once('`')?.0.to_owned()))
-        .collect()
+/// Holds what stands between `<!-- name -->` and `<!-- /name -->` in docs/operating.md, or puts it there if
+/// `UPDATE_DOCS` is set.
+fn hold_generated(name: &str, rows: &str) {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let text = page("docs/operating.md");
+    let (before, rest) = text.split_once(&begin).expect("the beginning of the list");
+    let (present, after) = rest.split_once(&end).expect("the end of the list");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let text = format!("{before}{begin}{rows}{end}{after}");
+        fs::write(root().join("docs/operating.md"), text).expect("the page can be written");
+        return;
+    }
+    assert_eq!(
+        present, rows,
+        "docs/operating.md is behind; UPDATE_DOCS=1 cargo nextest run -p tests operating"
+    );
 }
 
 #[test]
 fn operating_lists_every_option_with_its_variable_and_default() {
-    let text = page("docs/operating.md");
+    let mut rows = String::from("| option | variable | default | |\n|---|---|---|---|\n");
     for option in Config::command().get_arguments() {
         let Some(name) = option
             .get_long()
@@ -221,36 +233,67 @@ fn operating_lists_every_option_with_its_variable_and_default() {
         else {
             continue;
         };
-        let row = text
-            .lines()
-            .find(|line| line.starts_with(&format!("| `--{name}` |")));
-        let row = row.unwrap_or_else(|| panic!("docs/operating.md has no row for --{name}"));
-        let variable = option
-            .get_env()
-            .and_then(|variable| variable.to_str())
-            .unwrap_or_default();
-        assert!(
-            row.contains(&format!("`{variable}`")),
-            "{row} does not name {variable}"
-        );
-        for default in option.get_default_values() {
-            let default = default.to_str().unwrap_or_default();
-            assert!(
-                row.contains(&format!("`{default}`")),
-                "{row} does not say {default}"
-            );
+        let code = |text: &str| {
+            if text.is_empty() {
+                "–".to_owned()
+            } else {
+                format!("`{text}`")
+            }
+        };
+        let variable = option.get_env().and_then(OsStr::to_str).unwrap_or_default();
+        let defaults = option
+            .get_default_values()
+            .iter()
+            .filter_map(|value| value.to_str());
+        // A switch that is off has "false" as its default, which nobody would write.
+        let default = defaults
+            .filter(|_| option.get_action().takes_values())
+            .collect::<String>();
+        let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        let (variable, default, help) = (code(variable), code(&default), help.replace('|', "\\|"));
+        rows.push_str(&format!("| `--{name}` | {variable} | {default} | {help} |\n"));
+    }
+    hold_generated("options", &rows);
+}
+
+#[test]
+fn operating_explains_every_code_of_errors() {
+    let source = fs::read_to_string(root().join("server/src/error_code.rs")).expect("the source");
+    let mut meanings = BTreeMap::new();
+    let mut codes = Vec::new();
+    let mut comment = Vec::new();
+    for line in source.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("/// ") {
+            comment.push(text);
+            continue;
+        }
+        let comment = std::mem::take(&mut comment).join(" ");
+        if let Some(variant) = line.strip_suffix(',').filter(|_| !comment.is_empty()) {
+            meanings.insert(variant.to_owned(), comment);
+        }
+        let named = line
+            .strip_prefix("Self::")
+            .and_then(|rest| rest.strip_suffix("\","));
+        if let Some((variant, code)) = named.and_then(|named| named.split_once(" => \"")) {
+            codes.push((variant.to_owned(), code.to_owned()));
         }
     }
-    let known: BTreeSet<String> = Config::command()
-        .get_arguments()
-        .filter_map(|option| Some(format!("--{}", option.get_long()?)))
-        .collect();
-    for named in first_cells(&text).iter().filter(|cell| cell.starts_with("--")) {
-        assert!(
-            known.contains(named),
-            "docs/operating.md lists {named}, which is no option"
-        );
+    assert!(codes.len() > 10, "the codes stand elsewhere now");
+    let mut rows = String::from("| code | meaning |\n|---|---|\n");
+    for (variant, code) in codes {
+        rows.push_str(&format!(
+            "| `{code}` | {} |\n",
+            meanings[&variant].trim_end_matches('.')
+        ));
     }
+    hold_generated("codes", &rows);
+}
+
+/// The first cells of the tables of a page, without their quotes.
+fn first_cells(page: &str) -> BTreeSet<String> {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.filter_map(|row| Some(row.split_once('`')?.0.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -297,22 +340,4 @@ fn operating_says_what_to_do_about_every_alert() {
             "docs/operating.md does not say what to do about {alert}"
         );
     }
-}
-
-#[test]
-fn operating_names_every_code_of_errors() {
-    let text = page("docs/operating.md");
-    let codes = fs::read_to_string(root().join("server/src/error_code.rs")).expect("the source");
-    let codes = codes
-        .lines()
-        .filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","));
-    let mut count = 0;
-    for code in codes {
-        count += 1;
-        assert!(
-            text.contains(&format!("| `{code}` |")),
-            "docs/operating.md does not explain {code}"
-        );
-    }
-    assert!(count > 10, "the codes stand elsewhere now");
 }

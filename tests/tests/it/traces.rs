@@ -133,7 +133,7 @@ async fn request_operation_and_statements_are_one_trace(backend: Backend) {
         (hex(&request.trace_id), hex(&request.parent_span_id)),
         (TRACE.to_owned(), CALLER.to_owned())
     );
-    assert_eq!(below_request, ["ingestEvent"]);
+    assert!(below_request.contains(&"ingestEvent"), "{below_request:?}");
     assert!(find(&spans, "ingestEvent").1.contains(&"transaction"));
     let (_, statements) = find(&spans, "transaction");
     assert!(
