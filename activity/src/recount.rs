@@ -22,6 +22,13 @@ impl Recount {
         users.insert(user);
     }
 
+    /// Counts a day whose events are not there to be counted any more: so many, and whose.
+    pub fn add_day(&mut self, day: Day, events: u64, users: &UserSet) {
+        let row = self.days.entry(day).or_default();
+        row.0 += events;
+        row.1.add(users);
+    }
+
     /// The facet's activity: from the oldest day on, who was not seen before has joined.
     pub fn finish(self) -> FacetActivity {
         let mut seen = UserSet::default();

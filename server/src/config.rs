@@ -79,6 +79,15 @@ pub enum Command {
         #[arg(long)]
         no_block: bool,
     },
+    /// Delete the events of days long past, whose numbers stand; a server may run meanwhile
+    Expire {
+        /// Days before this one lose their events, for ever: a calendar day in the reporting time zone
+        #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day)]
+        before: NaiveDate,
+        /// Only say how many events would be deleted
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Make, list and revoke API keys
     Keys {
         /// What to do with the keys.
@@ -429,6 +438,12 @@ fn parse_expiry(text: &str) -> Result<Expiry, String> {
     Ok(Expiry::After(TimeDelta::seconds(seconds * i64::from(count))))
 }
 
+fn parse_day(text: &str) -> Result<NaiveDate, String> {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    day.filter(|day| day.to_string() == text)
+        .ok_or_else(|| "not a calendar day, such as 2025-01-01".to_owned())
+}
+
 fn parse_timezone(name: &str) -> Result<Tz, String> {
     name.parse()
         .map_err(|_| "not an IANA time zone, such as UTC or Europe/Berlin".to_owned())
@@ -586,6 +601,7 @@ mod tests {
             &["verify"],
             &["rebuild"],
             &["erase-user", "ana"],
+            &["expire", "--before", "2025-01-01"],
             &["migrate", "up"],
             &["schema"],
         ] {
@@ -613,6 +629,9 @@ mod tests {
             &["--unknown"],
             &["migrate", "sideways"],
             &["rebuild", "--timezone", "x"],
+            &["expire"],
+            &["expire", "--before", "2025-1-1"],
+            &["expire", "--before", "2025-02-29"],
         ] {
             let line = line(arguments);
             assert!(line.starts_with("error: ") && !line.contains('\n'), "{line}");

@@ -51,6 +51,7 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
             Command::Keys { action } => commands::keys::keys(&common, action).await,
             Command::Rebuild { timezone } => commands::rebuild(&common, timezone).await,
             Command::Backup { file } => commands::back_up(&common, &file).await,
+            Command::Expire { before, dry_run } => commands::expire(&common, before, dry_run).await,
             Command::EraseUser { user_id, no_block } => {
                 commands::erase_user(&common, user_id, !no_block).await
             }

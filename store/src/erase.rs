@@ -12,7 +12,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use activity::{
@@ -23,12 +22,11 @@ use activity::{
 };
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use rand::RngExt;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, StreamTrait};
-use tracing::warn;
 
 use crate::{
     Store,
+    contention::despite_contention,
     database::{Purpose, begin_write, open_pool},
     dialect::Column,
     erase_sql::{
@@ -46,8 +44,6 @@ use crate::{
 const EVENTS_AT_ONCE: i64 = 10_000;
 /// How many rows of sets are in memory at once.
 const ROWS_AT_ONCE: usize = 200;
-/// The most times an erasure is tried again after the database gave up on it for another transaction's sake.
-const MAX_RETRIES: u32 = 3;
 
 /// Whom to erase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,21 +94,8 @@ impl Store {
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<ErasedUser, StoreError> {
         let store = self.clone();
-        self.spawn(async move {
-            let mut retries = 0;
-            loop {
-                match store.erase_once(&erasure, &progress).await {
-                    Err(StoreError::Contended(cause)) if retries < MAX_RETRIES => {
-                        retries += 1;
-                        warn!(retries, error = %cause, "erasure failed before its commit, trying again");
-                        let pause_ms = rand::rng().random_range(1..=50_u64 << retries);
-                        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-                    }
-                    other => return other,
-                }
-            }
-        })
-        .await
+        self.spawn(async move { despite_contention(|| store.erase_once(&erasure, &progress)).await })
+            .await
     }
 
     async fn erase_once(
@@ -124,6 +107,7 @@ impl Store {
         let transaction = begin_write(&pool).await?;
         let erased = self.erase_in(&transaction, erasure, progress).await?;
         transaction.commit().await?;
+        self.check_file()?;
         let _ = pool.close().await;
         self.reload_rules(&self.inner.write).await?;
         Ok(erased)

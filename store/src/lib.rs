@@ -1,4 +1,4 @@
-//! The only crate that talks to a database: ingest, the fold, reads, erasure, verify and rebuild, on SQLite and PostgreSQL.
+//! The only crate that talks to a database: ingest, the fold, reads, erasure, expiry, verify and rebuild, on SQLite and PostgreSQL.
 //!
 //! What it promises: an event is acknowledged after its commit and stored once for ever; every read sees every event
 //! acknowledged before it was asked, in one snapshot; reads never write and never wait for the folder. It reads
@@ -8,6 +8,7 @@ mod active_users;
 mod answers;
 mod backup;
 mod cache;
+mod contention;
 mod database;
 mod database_file;
 mod dialect;
@@ -16,6 +17,8 @@ mod erase_sql;
 mod erased_users;
 mod error;
 mod event_ids;
+mod expire;
+mod expire_sql;
 pub mod filter;
 mod filter_check;
 mod filter_sql;

@@ -5,9 +5,16 @@
 //! waits. Where the time zone changes, the days in new log rows would be wrong, so there ingest waits too; on SQLite it
 //! always does, for the one write lock.
 
-use activity::{calendar::Calendar, fold::DayActivity};
+use std::sync::Arc;
+
+use activity::{
+    calendar::{Calendar, Day},
+    fold::DayActivity,
+    set::UserSet,
+};
 use chrono_tz::Tz;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
+use futures_util::TryStreamExt;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, StreamTrait, TransactionTrait};
 
 use crate::{
     Store,
@@ -15,8 +22,8 @@ use crate::{
     dialect::{Column, Dialect},
     error::StoreError,
     fold::{lock_fold, lock_log, next_fold},
-    recount::{Recounted, recount},
-    settings,
+    recount::{Facets, Recounted, recount},
+    settings::{self, Settings},
 };
 
 /// How many rows of sets are written by one statement: bounds the statement's size.
@@ -34,6 +41,12 @@ const DELETE_LOG: &str = "-- store: delete_log
 DELETE FROM activity_log";
 const DELETE_ACTIVITY: &str = "-- store: delete_activity
 DELETE FROM activity";
+/// Reads the days before one without what is counted anew.
+const DAYS_BEFORE: &str = "-- store: days_before
+SELECT facets.kind, facets.name, activity.day, activity.events, activity.active
+FROM activity
+JOIN facets ON facets.facet_id = activity.facet_id
+WHERE activity.day < $1";
 const FACET_NAMES: &str = "-- store: facet_names
 SELECT facet_id, kind, name
 FROM facets";
@@ -50,12 +63,13 @@ pub struct RebuildReport {
 }
 
 impl Store {
-    /// Makes every set anew from `events`, in another reporting time zone where one is given.
+    /// Makes every set anew from `events`, in another reporting time zone where one is given. Who was active on days
+    /// whose events have expired stays as it is.
     ///
     /// `progress` is told how many events are counted.
     ///
     /// # Errors
-    /// Nothing has changed then.
+    /// Nothing has changed then. [`StoreError::Mismatch`] where events have expired and the time zone is another one.
     pub async fn rebuild(
         &self,
         timezone: Option<Tz>,
@@ -111,7 +125,12 @@ impl Store {
         transaction
             .execute_raw(dialect.statement(MEND_USERS, vec![]))
             .await?;
-        let recounted = recount(&transaction, dialect, Calendar::new(target), progress).await?;
+        let stored = self.stored_days(&transaction, settings, target).await?;
+        let target_settings = Settings {
+            calendar: Calendar::new(target),
+            ..settings
+        };
+        let recounted = recount(&transaction, dialect, target_settings, &stored, progress).await?;
         transaction
             .execute_raw(dialect.statement(DELETE_LOG, vec![]))
             .await?;
@@ -131,6 +150,47 @@ impl Store {
         })
     }
 
+    /// Who was active on the days whose events have expired: what is made anew begins with them.
+    async fn stored_days(
+        &self,
+        transaction: &DatabaseTransaction,
+        settings: Settings,
+        target: Tz,
+    ) -> Result<Facets, StoreError> {
+        let Some(horizon) = settings.horizon else {
+            return Ok(Facets::new());
+        };
+        if target != settings.calendar.timezone() {
+            return Err(StoreError::Mismatch(format!(
+                "the events before {horizon} have expired, so the days before cannot be made anew in another time zone"
+            )));
+        }
+        let mut facets = Facets::new();
+        let statement = self
+            .inner
+            .dialect
+            .statement(DAYS_BEFORE, vec![horizon.number().into()]);
+        let mut rows = transaction.stream_raw(statement).await?;
+        while let Some(row) = rows.try_next().await? {
+            let kind: String = row.try_get_by_index(0)?;
+            let name = (kind != "all").then_some(row.try_get_by_index::<String>(1)?);
+            let day = Day::new(row.try_get_by_index(2)?);
+            let active = UserSet::from_bytes(&row.try_get_by_index::<Vec<u8>>(4)?).map_err(|damage| {
+                StoreError::Mismatch(format!(
+                    "a set of {day} is damaged ({damage}), and the events before {horizon} have expired, so it cannot \
+                     be made anew: go back to a backup"
+                ))
+            })?;
+            let sets = DayActivity {
+                events: row.try_get_by_index::<i64>(3)?.unsigned_abs(),
+                active: Arc::new(active),
+                ..DayActivity::default()
+            };
+            facets.entry(name).or_default().days.insert(day, sets);
+        }
+        Ok(facets)
+    }
+
     async fn write_recounted(
         &self,
         transaction: &DatabaseTransaction,
@@ -142,7 +202,7 @@ impl Store {
         let statement =
             dialect.list_statement(&self.inner.sql.insert_types, vec![Column::Text(names)], vec![]);
         transaction.execute_raw(statement).await?;
-        let nobody = activity::set::UserSet::default();
+        let nobody = UserSet::default();
         let mut written = 0;
         for row in transaction
             .query_all_raw(dialect.statement(FACET_NAMES, vec![]))

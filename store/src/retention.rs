@@ -102,7 +102,8 @@ impl Store {
     /// somebody entered are read once, and then kept in the cache.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
+    /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time,
+    /// [`StoreError::Invalid`] where the answer depends on the order of expired events, which nothing tells any more.
     pub async fn retention(
         &self,
         question: RetentionQuestion,
@@ -163,7 +164,7 @@ impl Store {
                 .as_ref()
                 .is_none_or(|order| order.len() == inputs.ambiguous_days.len())
             {
-                return Ok(self.compute(question, &plan, &inputs, order, now));
+                return self.compute(question, &plan, &inputs, order, now);
             }
         }
         let snapshot = begin_snapshot(&self.inner.read).await?;
@@ -174,7 +175,7 @@ impl Store {
             None => None,
         };
         snapshot.commit().await?;
-        Ok(self.compute(question, &plan, &inputs, order, now))
+        self.compute(question, &plan, &inputs, order, now)
     }
 
     fn compute(
@@ -184,7 +185,7 @@ impl Store {
         inputs: &Inputs,
         order: Option<DaySets>,
         now: DateTime<Utc>,
-    ) -> (Option<Basis>, Retention) {
+    ) -> Result<(Option<Basis>, Retention), StoreError> {
         let same_day = match (&order, &question.start_event, &question.return_event) {
             (Some(order), _, _) => SameDay::Ordered(order),
             // Any event makes a user enter, so no return can come before it.
@@ -193,8 +194,25 @@ impl Store {
             (None, _, _) => SameDay::EntryReturns,
         };
         let calendar = self.settings().calendar;
-        let answer = retention(plan, &inputs.starts, &inputs.returns, same_day, calendar, now);
-        (Basis::of(&inputs.view.frame), answer)
+        let compute = |same_day| retention(plan, &inputs.starts, &inputs.returns, same_day, calendar, now);
+        let answer = compute(same_day);
+        if let (Some(mut order), Some(horizon)) = (order.clone(), inputs.unknown_before()) {
+            // If none of those who might have returned did, and if all of them did.
+            for day in &inputs.expired_days {
+                order.insert(*day, inputs.returns.get(day).cloned().unwrap_or_default());
+            }
+            if compute(SameDay::Ordered(&order)) != answer {
+                return Err(StoreError::Invalid {
+                    field: "from",
+                    reason: format!(
+                        "is too early: for users who had both events on one day before {horizon}, nothing tells any \
+                         more which came first, for the events of those days have expired; ask from {horizon} on, or \
+                         for any event as the start or the return"
+                    ),
+                });
+            }
+        }
+        Ok((Basis::of(&inputs.view.frame), answer))
     }
 }
 
@@ -208,6 +226,8 @@ struct Inputs {
     two_events: Option<(usize, usize)>,
     /// The days on which some user who may enter also has a return event.
     ambiguous_days: Vec<Day>,
+    /// Those of them whose events have expired: nothing tells the order any more.
+    expired_days: Vec<Day>,
 }
 
 impl Inputs {
@@ -221,10 +241,13 @@ impl Inputs {
             let returned = returns.get(day)?;
             (plan.range.contains(*day) && returned.and_len(users) > 0).then_some(*day)
         };
-        let ambiguous_days = match two_events {
+        let ambiguous_days: Vec<Day> = match two_events {
             Some(_) => starts.iter().filter_map(ambiguous).collect(),
             None => Vec::new(),
         };
+        let horizon = view.frame.horizon;
+        let has_expired = |day: &Day| horizon.is_some_and(|horizon| *day < horizon);
+        let (expired_days, ambiguous_days) = ambiguous_days.into_iter().partition(has_expired);
         Self {
             view,
             starts,
@@ -232,7 +255,13 @@ impl Inputs {
             nothing: DaySets::new(),
             two_events,
             ambiguous_days,
+            expired_days,
         }
+    }
+
+    /// The horizon, if the order on some day before it matters.
+    fn unknown_before(&self) -> Option<Day> {
+        self.view.frame.horizon.filter(|_| !self.expired_days.is_empty())
     }
 
     fn same_day_question(&self) -> Option<SameDayQuestion<'_>> {

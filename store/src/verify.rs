@@ -18,7 +18,7 @@ use crate::{
     database::{Purpose, begin_snapshot, open_pool},
     error::StoreError,
     fold::{Deltas, add_to_deltas, ordinal},
-    recount::{Recounted, recount},
+    recount::{Facets, Recounted, recount},
     settings,
 };
 
@@ -35,9 +35,14 @@ const ALL_LOG: &str = "-- store: all_log
 SELECT day, event_type, user_no, events
 FROM activity_log";
 
+/// Reads every user's ordinal.
+const ALL_USERS: &str = "-- store: all_users
+SELECT user_no
+FROM users";
+
 impl Store {
     /// Recounts everything from `events` and returns every difference from what is stored, as sentences; none if the
-    /// sets are right. Runs beside a working server: it reads one snapshot and blocks nobody.
+    /// sets are right. Of days whose events have expired, the sets are checked for damage and against each other. Runs beside a working server: it reads one snapshot and blocks nobody.
     ///
     /// `progress` is told how many events are counted. Memory follows the sets, not the events.
     ///
@@ -55,10 +60,14 @@ impl Store {
     async fn verify_here(&self, progress: &(dyn Fn(u64) + Send + Sync)) -> Result<Vec<String>, StoreError> {
         let pool = open_pool(&self.inner.database_url, Purpose::Maintenance, 1).await?;
         let snapshot = begin_snapshot(&pool).await?;
-        let calendar = settings::read(&snapshot).await?.calendar;
+        let settings = settings::read(&snapshot).await?;
         let mut differences = Vec::new();
         let mut stored = stored_facets(&snapshot, self.inner.dialect, &mut differences).await?;
-        let recounted = recount(&snapshot, self.inner.dialect, calendar, progress).await?;
+        let recounted = recount(&snapshot, self.inner.dialect, settings, &stored, progress).await?;
+        if let Some(horizon) = settings.horizon {
+            compare_types_with_everybody(&stored, horizon, &mut differences);
+        }
+        let named = all_users(&snapshot, self.inner.dialect).await?;
         let deltas = all_deltas(&snapshot, self.inner.dialect).await?;
         snapshot.commit().await?;
         let _ = pool.close().await;
@@ -66,6 +75,15 @@ impl Store {
             fold(stored.entry(name.clone()).or_default(), delta);
         }
         compare(&stored, &recounted, &mut differences);
+        for (name, facet) in &stored {
+            let nobody = facet.seen.minus(&named).len();
+            if nobody > 0 {
+                differences.push(format!(
+                    "{}: {nobody} of its users are not in the table of users",
+                    title(name)
+                ));
+            }
+        }
         Ok(differences)
     }
 }
@@ -75,9 +93,9 @@ async fn stored_facets(
     snapshot: &DatabaseTransaction,
     dialect: crate::dialect::Dialect,
     differences: &mut Vec<String>,
-) -> Result<BTreeMap<Option<String>, FacetActivity>, StoreError> {
+) -> Result<Facets, StoreError> {
     let mut names: BTreeMap<i32, Option<String>> = BTreeMap::new();
-    let mut facets: BTreeMap<Option<String>, FacetActivity> = BTreeMap::new();
+    let mut facets = Facets::new();
     for row in snapshot
         .query_all_raw(dialect.statement(ALL_FACETS, vec![]))
         .await?
@@ -177,17 +195,67 @@ async fn all_deltas(
     Ok(deltas)
 }
 
+async fn all_users(
+    snapshot: &DatabaseTransaction,
+    dialect: crate::dialect::Dialect,
+) -> Result<UserSet, StoreError> {
+    let mut users = UserSet::default();
+    let mut rows = snapshot.stream_raw(dialect.statement(ALL_USERS, vec![])).await?;
+    while let Some(row) = rows.try_next().await? {
+        users.insert(ordinal(row.try_get_by_index(0)?)?);
+    }
+    Ok(users)
+}
+
+/// Before the horizon there are no events to compare with, but everybody's days must still be those of all event types.
+fn compare_types_with_everybody(stored: &Facets, horizon: Day, differences: &mut Vec<String>) {
+    let mut of_types: BTreeMap<Day, (u64, UserSet)> = BTreeMap::new();
+    for facet in stored
+        .iter()
+        .filter(|(name, _)| name.is_some())
+        .map(|(_, facet)| facet)
+    {
+        for (day, row) in facet.days.range(..horizon) {
+            let sum = of_types.entry(*day).or_default();
+            sum.0 += row.events;
+            sum.1.add(&row.active);
+        }
+    }
+    let everybody = stored.get(&None).map(|facet| &facet.days);
+    let of_everybody: BTreeMap<Day, &DayActivity> = everybody
+        .into_iter()
+        .flat_map(|days| days.range(..horizon))
+        .map(|(day, row)| (*day, row))
+        .collect();
+    let days: BTreeSet<&Day> = of_types.keys().chain(of_everybody.keys()).collect();
+    let nothing = DayActivity::default();
+    for day in days {
+        let (events, active) = of_types.get(day).cloned().unwrap_or_default();
+        let row = of_everybody.get(day).copied().unwrap_or(&nothing);
+        let place = format!("everybody on {day}");
+        if row.events != events {
+            differences.push(format!(
+                "{place}: {} events, the event types have {events}",
+                row.events
+            ));
+        }
+        compare_sets(
+            &place,
+            "active users of the event types",
+            &row.active,
+            &active,
+            differences,
+        );
+    }
+}
+
 /// A facet's name in a sentence.
 fn title(name: &Option<String>) -> String {
     name.as_ref()
         .map_or_else(|| "everybody".to_owned(), |name| format!("event type {name:?}"))
 }
 
-fn compare(
-    stored: &BTreeMap<Option<String>, FacetActivity>,
-    truth: &Recounted,
-    differences: &mut Vec<String>,
-) {
+fn compare(stored: &Facets, truth: &Recounted, differences: &mut Vec<String>) {
     if truth.without_user > 0 {
         differences.push(format!(
             "{} events belong to users without an ordinal",

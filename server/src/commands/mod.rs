@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use activity::calendar::Day;
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use store::new_event::check_user_id;
 use store::{Erasure, Store, StoreError, StoreOptions};
@@ -131,6 +133,35 @@ pub async fn erase_user(
         "later events of this user are taken"
     };
     print(&format!("erased {} events; {later}\n", erased.events_deleted))
+}
+
+/// `kohorta expire`.
+///
+/// # Errors
+/// [`StartError`] if the day cannot be the horizon, or the database cannot be reached or has no tables.
+pub async fn expire(
+    common: &CommonOptions,
+    before: NaiveDate,
+    dry_run: bool,
+) -> Result<ExitCode, StartError> {
+    let store = Store::open(StoreOptions::new(common.database_url.as_str())).await?;
+    let (day, now) = (Day::from_date(before), Clock::System.now());
+    if dry_run {
+        let outcome = store.expirable(day, now).await;
+        store.close().await;
+        return print(&format!(
+            "{} events from before {before} would be deleted\n",
+            outcome?
+        ));
+    }
+    let outcome = store
+        .expire(day, now, |events| tracing::info!(events, "deleting"))
+        .await;
+    store.close().await;
+    print(&format!(
+        "deleted {} events from before {before}; their numbers stand\n",
+        outcome?
+    ))
 }
 
 /// Writes to standard output; a reader that has gone (such as `head`) is no error.

@@ -40,6 +40,7 @@ mod faults_soak;
 mod faults_sqlite;
 mod faults_stop;
 mod faults_together;
+mod expire;
 mod filter;
 mod fold;
 mod graphql_answers;

@@ -110,6 +110,7 @@ fn help_names_every_command_and_environment_variable() {
         "verify",
         "rebuild",
         "erase-user",
+        "expire",
         "KOHORTA_LISTEN",
         "DATABASE_URL",
         "KOHORTA_TIMEZONE",

@@ -205,7 +205,7 @@ async fn check_invariants(store: &Store, question: &RetentionQuestion, now: Date
     }
 }
 
-fn random_retention(stream: &mut Stream) -> RetentionQuestion {
+pub(crate) fn random_retention(stream: &mut Stream) -> RetentionQuestion {
     let (from, to) = random_range(stream);
     let period = *[Period::Day, Period::Week, Period::Month]
         .choose(&mut stream.random)
@@ -238,14 +238,14 @@ fn random_retention(stream: &mut Stream) -> RetentionQuestion {
 }
 
 /// Up to three weeks, sometimes a single day.
-fn random_range(stream: &mut Stream) -> (Day, Day) {
+pub(crate) fn random_range(stream: &mut Stream) -> (Day, Day) {
     let from = stream.day();
     let to = from + TimeDelta::days(stream.random.random_range(0..=21));
     (Day::from_date(from), Day::from_date(to))
 }
 
 /// Often inside the stream, so that the last days are not complete.
-fn random_now(stream: &mut Stream) -> DateTime<Utc> {
+pub(crate) fn random_now(stream: &mut Stream) -> DateTime<Utc> {
     let start = stream.from.and_time(chrono::NaiveTime::MIN).and_utc();
     start + TimeDelta::minutes(stream.random.random_range(0..100 * 24 * 60))
 }
