@@ -8,6 +8,8 @@ on_both_databases!(
     the_order_on_a_day_is_read_by_type_and_time,
     events_of_known_ids_are_read_by_id,
     the_tail_is_read_by_id,
+    a_users_events_are_erased_by_user_and_time,
+    old_events_expire_by_time,
 );
 
 const SAME_DAY: [&str; 2] = [
@@ -22,6 +24,15 @@ const INGEST: [&str; 2] = [
 const TAIL: [&str; 2] = [
     include_str!("../../../store/src/snapshots/store__tail_sql__tests__tail_sqlite.snap"),
     include_str!("../../../store/src/snapshots/store__tail_sql__tests__tail_postgres.snap"),
+];
+
+const ERASE: [&str; 2] = [
+    include_str!("../../../store/src/snapshots/store__erase_sql__tests__erase_sqlite.snap"),
+    include_str!("../../../store/src/snapshots/store__erase_sql__tests__erase_postgres.snap"),
+];
+const EXPIRE: [&str; 2] = [
+    include_str!("../../../store/src/snapshots/store__expire_sql__tests__expire_sqlite.snap"),
+    include_str!("../../../store/src/snapshots/store__expire_sql__tests__expire_postgres.snap"),
 ];
 
 /// The statement of this name in the snapshot of the database's dialect.
@@ -133,6 +144,38 @@ async fn the_tail_is_read_by_id(database: TestDatabase) {
     );
     assert!(
         !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
+        "{plan}"
+    );
+}
+
+async fn a_users_events_are_erased_by_user_and_time(database: TestDatabase) {
+    let sql = statement(&database, ERASE, "erase_events");
+    let plan = match database.backend() {
+        Backend::Sqlite => {
+            let values = vec!["ana".into(), 0_i64.into(), 10_i64.into()];
+            sqlite_plan(&database, sql, values).await
+        }
+        Backend::Postgres => postgres_plan(&database, sql, "text, bigint, bigint", "'ana', 0, 10").await,
+    };
+    assert!(plan.contains("events_by_user"), "{plan}");
+    assert!(
+        !plan.contains("SCAN events") && !plan.contains("Seq Scan on events") && !plan.contains("Sort"),
+        "{plan}"
+    );
+}
+
+async fn old_events_expire_by_time(database: TestDatabase) {
+    let sql = statement(&database, EXPIRE, "expire_events");
+    let plan = match database.backend() {
+        Backend::Sqlite => {
+            let values = vec![0_i64.into(), 1_i64.into(), 10_i64.into()];
+            sqlite_plan(&database, sql, values).await
+        }
+        Backend::Postgres => postgres_plan(&database, sql, "bigint, bigint, bigint", "0, 1, 10").await,
+    };
+    assert!(plan.contains("events_by_time"), "{plan}");
+    assert!(
+        !plan.contains("SCAN events") && !plan.contains("Seq Scan on events") && !plan.contains("Sort"),
         "{plan}"
     );
 }
