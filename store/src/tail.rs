@@ -22,7 +22,7 @@ use crate::{Store, StoreError, StoredEvent, dialect::Dialect, tail_reader::TailR
 /// How many pages a follower may leave untaken before the others wait for it.
 const PAGES: usize = 4;
 /// How long the others wait for it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The least time between two looks: one look takes many commits.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often the log is looked at without being woken. SQLite's other processes cannot wake us, and a look costs them

@@ -9,19 +9,18 @@
 //! holds up neither events nor the mark.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     time::{Duration, Instant},
 };
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult};
 use tracing::warn;
-use uuid::Uuid;
 
 use crate::{
     Store, StoreError, StoredEvent,
     database::{Purpose, open_pool},
     dialect::Dialect,
-    tail_sql::{NEWEST_IDS, tail_head, tail_page},
+    tail_sql::{tail_head, tail_page},
 };
 
 /// The most events in one page: with the largest properties 16 MB.
@@ -31,8 +30,6 @@ pub(crate) const PAGE_EVENTS: usize = 250;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the beginning looks whether the transactions under way have ended.
 const OPENING_PAUSE: Duration = Duration::from_millis(10);
-/// How many identities SQLite's position remembers.
-const REMEMBERED: usize = 1_024;
 
 /// A position in the log of events, with a connection of its own: slow questions do not hold it up.
 pub(crate) struct TailReader {
@@ -46,7 +43,8 @@ pub(crate) struct TailReader {
 }
 
 enum Position {
-    Sqlite { highest: i64, remembered: Remembered },
+    /// The highest id that was read.
+    Sqlite(i64),
     Postgres(PostgresPosition),
 }
 
@@ -70,7 +68,7 @@ impl TailReader {
         let connection = open_pool(&store.inner.database_url, Purpose::Read, 1).await?;
         let head = tail_head(dialect);
         let position = match dialect {
-            Dialect::Sqlite => sqlite_position(&connection, &head).await?,
+            Dialect::Sqlite => Position::Sqlite(sqlite_highest(&connection, &head).await?),
             Dialect::Postgres => Position::Postgres(PostgresPosition::open(&connection, &head).await?),
         };
         Ok(Self {
@@ -90,9 +88,9 @@ impl TailReader {
     /// [`StoreError::Mismatch`] if this is no longer the same database.
     pub(crate) async fn look(&mut self) -> Result<(), StoreError> {
         self.span = match &mut self.position {
-            Position::Sqlite { highest, .. } => {
+            Position::Sqlite(highest) => {
                 let now = sqlite_highest(&self.connection, &self.head).await?;
-                // Only in a file that lost its newest events by other means than ours do ids go down.
+                // The newest events may be gone; their ids are never given again (see `event_ids`).
                 *highest = now.min(*highest);
                 (now > *highest).then_some(Span {
                     after: *highest,
@@ -114,7 +112,7 @@ impl TailReader {
                     vec![span.after.into(), now, then, limit]
                 }
                 (Upper::Id(highest), _) => vec![span.after.into(), (*highest).into(), limit],
-                (Upper::Snapshot { .. }, Position::Sqlite { .. }) => {
+                (Upper::Snapshot { .. }, Position::Sqlite(_)) => {
                     return Err(StoreError::internal("a snapshot is no position on SQLite"));
                 }
             };
@@ -126,8 +124,7 @@ impl TailReader {
                 last = row.try_get_by("id")?;
                 events.push(StoredEvent::from_row(row)?);
             }
-            if let Position::Sqlite { highest, remembered } = &mut self.position {
-                events.retain(|event| remembered.is_new(event.event_id));
+            if let Position::Sqlite(highest) = &mut self.position {
                 *highest = last;
             }
             span.after = last;
@@ -143,7 +140,7 @@ impl TailReader {
 
     fn finish(&mut self) {
         match (self.span.take().map(|span| span.to), &mut self.position) {
-            (Some(Upper::Id(read)), Position::Sqlite { highest, .. }) => *highest = read,
+            (Some(Upper::Id(read)), Position::Sqlite(highest)) => *highest = read,
             (Some(Upper::Snapshot { snapshot, settles }), Position::Postgres(position)) => {
                 position.seen = snapshot;
                 position.settled = settles.unwrap_or(position.settled);
@@ -164,45 +161,6 @@ async fn sqlite_highest(connection: &DatabaseConnection, head: &str) -> Result<i
         .query_one_raw(Dialect::Sqlite.statement(head, vec![]))
         .await?;
     Ok(row.map_or(Ok(0), |row| row.try_get_by("highest"))?)
-}
-
-async fn sqlite_position(connection: &DatabaseConnection, head: &str) -> Result<Position, StoreError> {
-    let highest = sqlite_highest(connection, head).await?;
-    let values = vec![highest.into(), (REMEMBERED as i64).into()];
-    let rows = connection
-        .query_all_raw(Dialect::Sqlite.statement(NEWEST_IDS, values))
-        .await?;
-    let mut remembered = Remembered::default();
-    for row in rows.iter().rev() {
-        remembered.is_new(row.try_get_by_index(0)?);
-    }
-    Ok(Position::Sqlite { highest, remembered })
-}
-
-/// The identities of the last events before SQLite's position.
-///
-/// Where the newest events are deleted, the newest one that remains is given the highest id, so that no id is ever given
-/// twice. If those deleted were not read yet, that event, which was, comes by once more.
-#[derive(Default)]
-struct Remembered {
-    order: VecDeque<Uuid>,
-    known: HashSet<Uuid>,
-}
-
-impl Remembered {
-    /// Whether the event was not read before; from now on it was.
-    fn is_new(&mut self, event_id: Uuid) -> bool {
-        if !self.known.insert(event_id) {
-            return false;
-        }
-        self.order.push_back(event_id);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        true
-    }
 }
 
 struct PostgresPosition {

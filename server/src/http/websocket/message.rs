@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 use store::json::parse_exact;
 
-use super::super::parameters::Parameters;
 use super::close::Close;
+use crate::http::parameters::Parameters;
 use crate::limits::MAX_OPERATION_ID_BYTES;
 
 /// A message of a client.

@@ -18,17 +18,17 @@ use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::super::answer::{self, Errors};
-use super::super::credentials::Credential;
-use super::super::exchange::RequestId;
-use super::super::live::LiveConnection;
-use super::super::operations::{Answers, Asker, Operations, Part};
-use super::super::parameters::Parameters;
 use super::close::Close;
 use super::message::ClientMessage;
 use crate::auth::Denied;
 use crate::document::Refusal;
 use crate::error_code::Code;
+use crate::http::answer::{self, Errors};
+use crate::http::credentials::Credential;
+use crate::http::exchange::RequestId;
+use crate::http::live::LiveConnection;
+use crate::http::operations::{Answers, Asker, Operations, Part};
+use crate::http::parameters::Parameters;
 use crate::limits::{
     MAX_SOCKET_MESSAGE_BYTES, MAX_SOCKET_OPERATIONS, SOCKET_CLOSE_TIMEOUT, SOCKET_PING_INTERVAL,
 };
