@@ -13,7 +13,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use store::{Scope, StoreOptions};
+use store::{OnStatement, Scope, StoreOptions};
 
 use crate::app::AppOptions;
 use crate::auth::{AuthOptions, FixedKey, Policy};
@@ -21,6 +21,7 @@ use crate::graphql::Introspection;
 use crate::http::hosts::AllowedHosts;
 use crate::listener::ListenOptions;
 use crate::logging::LogFormat;
+use crate::metrics;
 use crate::traces::TraceOptions;
 
 /// Event analytics with exact answers: a GraphQL server over SQLite or PostgreSQL.
@@ -517,6 +518,7 @@ impl ServeOptions {
             cache_bytes: self.cache_bytes,
             read_connections: self.read_connections,
             write_connections: self.write_connections,
+            on_statement: Some(OnStatement::new(metrics::statement_finished)),
             ..StoreOptions::new(common.database_url.as_str())
         }
     }

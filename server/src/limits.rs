@@ -39,6 +39,19 @@ pub(crate) const MAX_RETENTION_PERIODS: i32 = 366;
 /// The most cells in one answer of `retention`: cohorts times periods.
 pub(crate) const MAX_RETENTION_CELLS: u64 = 50_000;
 
+/// The most entries on one page of a connection.
+pub(crate) const MAX_PAGE: i32 = 1_000;
+/// The entries on a page where the client does not say how many.
+pub(crate) const DEFAULT_PAGE: u32 = 50;
+/// What a page adds to the complexity of an operation besides its entries: about one statement by index.
+pub(crate) const PAGE_COST: usize = 10;
+/// This many fields of a page's entries add 1 to the complexity: they are written down, not asked for one by one. So
+/// the largest page with every field of its entries costs about 500.
+pub(crate) const ENTRY_FIELDS_PER_COST: usize = 20;
+/// What the events of a user add besides: inside of the entries of another page they take a statement for each. About
+/// 300 of them fit into one operation.
+pub(crate) const TIMELINE_COST: usize = 40;
+
 /// The most errors in one answer, and the longest message: errors must not be larger than what caused them.
 pub(crate) const MAX_ERRORS: usize = 10;
 /// The longest message of an error, in characters.

@@ -22,6 +22,7 @@
 //! | `kohorta_results_sent_total` | counter | |
 //! | `kohorta_slow_readers_total` | counter | `transport` |
 //! | `kohorta_websockets_closed_total` | counter | `code` |
+//! | `kohorta_statement_duration_seconds` | histogram | `statement`: its name in the store, of those that questions run |
 //! | `kohorta_database_connections` | gauge | `pool`: read, write; `state`: used, idle |
 //! | `kohorta_database_connections_limit` | gauge | `pool` |
 //! | `process_resident_memory_bytes` | gauge | |
@@ -66,6 +67,7 @@ const SUBSCRIPTIONS: &str = "kohorta_subscriptions";
 const RESULTS_SENT: &str = "kohorta_results_sent_total";
 const SLOW_READERS: &str = "kohorta_slow_readers_total";
 const WEBSOCKETS_CLOSED: &str = "kohorta_websockets_closed_total";
+const STATEMENT_DURATION: &str = "kohorta_statement_duration_seconds";
 const DATABASE_CONNECTIONS: &str = "kohorta_database_connections";
 const DATABASE_CONNECTIONS_LIMIT: &str = "kohorta_database_connections_limit";
 const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
@@ -83,10 +85,14 @@ const EVENTS_BUCKETS: [f64; 13] = [
 ];
 
 /// The fields of the schema that may stand in the label `operation`.
-const OPERATIONS: [&str; 8] = [
+const OPERATIONS: [&str; 12] = [
     "dau",
     "topEvents",
     "retention",
+    "events",
+    "event",
+    "user",
+    "eventTypes",
     "serverInfo",
     "ingestEvent",
     "ingestEvents",
@@ -237,6 +243,11 @@ pub(crate) fn socket_closed(code: u16) {
     counter!(WEBSOCKETS_CLOSED, "code" => label).increment(1);
 }
 
+/// The statement `name` of a question was answered by the database in `elapsed`.
+pub(crate) fn statement_finished(name: &str, elapsed: Duration) {
+    histogram!(STATEMENT_DURATION, "statement" => name.to_owned()).record(elapsed);
+}
+
 /// The label for an operation with these fields at its top: the field's name, or what kind of mixture it is.
 pub(crate) fn operation_label(root_fields: &[RootField]) -> &'static str {
     let mut named = root_fields
@@ -372,6 +383,11 @@ fn describe() {
         "Readers that were given up because they did not read what came."
     );
     metrics::describe_counter!(WEBSOCKETS_CLOSED, "WebSockets that ended, by their close code.");
+    metrics::describe_histogram!(
+        STATEMENT_DURATION,
+        Unit::Seconds,
+        "Time of one statement of a question in the database."
+    );
     metrics::describe_gauge!(
         DATABASE_CONNECTIONS,
         "Open connections to the database, by what they are for."

@@ -342,7 +342,7 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
 }
 
 /// The users of a list of ordinals with commas between them.
-fn users_of(list: &str) -> Result<UserSet, StoreError> {
+pub(crate) fn users_of(list: &str) -> Result<UserSet, StoreError> {
     let numbers: Result<Vec<u32>, _> = list.split(',').map(str::parse).collect();
     numbers
         .map(|numbers| numbers.into_iter().collect())

@@ -91,6 +91,7 @@ impl StoredEvent {
             && self.properties == event.properties
     }
 
+    /// Reads a row with the columns of `events`, found by their names.
     pub(crate) fn from_row(row: &QueryResult) -> Result<Self, StoreError> {
         let properties = match row.try_get_by::<Value, _>("properties")? {
             Value::Object(map) => json::canonical_map(map),
@@ -107,7 +108,8 @@ impl StoredEvent {
     }
 }
 
-fn instant(micros: i64) -> Result<DateTime<Utc>, StoreError> {
+/// The instant of a stored time.
+pub(crate) fn instant(micros: i64) -> Result<DateTime<Utc>, StoreError> {
     DateTime::from_timestamp_micros(micros)
         .ok_or_else(|| StoreError::internal("a stored time is out of range"))
 }
@@ -359,7 +361,8 @@ impl Store {
         Ok(ids?)
     }
 
-    async fn stored(
+    /// The events with these ids that are stored.
+    pub(crate) async fn stored(
         &self,
         connection: &impl ConnectionTrait,
         ids: Vec<Uuid>,

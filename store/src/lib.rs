@@ -17,6 +17,9 @@ mod erase_sql;
 mod erased_users;
 mod error;
 mod event_ids;
+mod event_types;
+mod events;
+mod events_sql;
 mod expire;
 mod expire_sql;
 pub mod filter;
@@ -31,6 +34,7 @@ mod ingest_sql;
 pub mod json;
 mod keys;
 pub mod new_event;
+mod position;
 mod rebuild;
 mod recount;
 mod retention;
@@ -38,10 +42,12 @@ mod rules;
 mod same_day;
 mod sets;
 mod settings;
+mod statements;
 mod tail;
 mod tail_reader;
 mod tail_sql;
 mod top_events;
+mod users;
 mod verify;
 mod wake;
 mod writer;
@@ -67,6 +73,7 @@ use crate::{
     database_file::DatabaseFile,
     dialect::Dialect,
     erased_users::ErasedUsers,
+    events_sql::EventsSql,
     rules::Rules,
     tail::Tail,
 };
@@ -77,6 +84,9 @@ pub use crate::{
     database::{PoolUse, connect},
     erase::{ErasedUser, Erasure},
     error::StoreError,
+    event_types::{EventType, EventTypesPage},
+    events::{EventsPage, EventsQuestion, MAX_PAGE_BYTES},
+    events_sql::Order,
     filter_check::FilterError,
     fold::FoldReport,
     folder::{Folder, FolderOptions},
@@ -85,10 +95,13 @@ pub use crate::{
         ApiKey, KeyHash, LiveKeys, MAX_KEY_NAME_BYTES, MAX_LIVE_KEYS, NewKey, Scope, all_keys, create_key,
         keys_are_wanted, revoke_key,
     },
+    position::Position,
     rebuild::RebuildReport,
     retention::RetentionQuestion,
+    statements::OnStatement,
     tail::{Follower, Page, TailEnd},
     top_events::TopEventsQuestion,
+    users::UserFacts,
     writer::{Observer, Silent, Writer, WriterOptions},
 };
 
@@ -113,6 +126,8 @@ pub struct StoreOptions {
     pub read_connections: u32,
     /// Connections for ingest and the fold (SQLite has always one).
     pub write_connections: u32,
+    /// Who is told of every statement of a question.
+    pub on_statement: Option<OnStatement>,
 }
 
 impl StoreOptions {
@@ -124,6 +139,7 @@ impl StoreOptions {
             cache_bytes: 64 * 1024 * 1024,
             read_connections: 4,
             write_connections: 5,
+            on_statement: None,
         }
     }
 }
@@ -175,6 +191,9 @@ struct SqlTexts {
     day_sets: String,
     seen_sets: String,
     same_day: String,
+    events: EventsSql,
+    user_facts: String,
+    event_types: String,
 }
 
 impl SqlTexts {
@@ -195,6 +214,9 @@ impl SqlTexts {
             day_sets: sets::day_sets_sql(dialect),
             seen_sets: sets::seen_sets_sql(dialect),
             same_day: same_day::same_day_sql(dialect),
+            events: EventsSql::new(),
+            user_facts: users::user_facts_sql(dialect),
+            event_types: event_types::event_types_sql(dialect),
         }
     }
 }
@@ -222,12 +244,15 @@ impl Store {
             ))),
             other => other,
         }?;
-        let read = open_pool(
+        let mut read = open_pool(
             &options.database_url,
             Purpose::Read,
             options.read_connections.max(1),
         )
         .await?;
+        if let Some(on_statement) = options.on_statement {
+            on_statement.listen_to(&mut read);
+        }
         let dialect = Dialect::of(write.get_database_backend());
         let file = match dialect {
             Dialect::Sqlite => DatabaseFile::opened(&options.database_url)?,

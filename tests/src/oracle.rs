@@ -9,7 +9,7 @@ use activity::retention::{Cell, Cohort, Criterion, Entry, Pooled, Retention};
 use activity::top_events::{Rank, TopEvent, TopEvents};
 use chrono::{DateTime, Datelike, Days, DurationRound, NaiveDate, Offset, TimeDelta, Utc};
 use chrono_tz::Tz;
-use store::{ActiveUsersQuestion, RetentionQuestion, TopEventsQuestion};
+use store::{ActiveUsersQuestion, EventType, RetentionQuestion, TopEventsQuestion, UserFacts};
 
 use crate::events::Event;
 
@@ -89,6 +89,53 @@ impl Oracle {
             other_events: total_events - shown,
             total_users: self.users_where(|day, _| in_range(day)).len() as u64,
         }
+    }
+
+    /// Events: those that `wanted` takes, newest first, ties by id, highest first.
+    pub fn events(&self, wanted: impl Fn(&Event) -> bool) -> Vec<&Event> {
+        let mut events: Vec<&Event> = self.events.iter().map(|(_, event)| event).collect();
+        events.retain(|event| wanted(event));
+        events.sort_by(|left, right| {
+            let ids = right.event_id.as_bytes().cmp(left.event_id.as_bytes());
+            right.occurred_at.cmp(&left.occurred_at).then(ids)
+        });
+        events
+    }
+
+    /// Event types by name, byte for byte: each with its first and last day, its events and distinct users.
+    pub fn event_types(&self) -> Vec<EventType> {
+        let mut names: Vec<&str> = self
+            .events
+            .iter()
+            .map(|(_, event)| event.event_type.as_str())
+            .collect();
+        names.sort_by(|left, right| left.as_bytes().cmp(right.as_bytes()));
+        names.dedup();
+        let event_type = |name: &str| {
+            let of_type = |event: &Event| event.event_type == name;
+            let days = || {
+                let of_type = self.events.iter().filter(|(_, event)| of_type(event));
+                of_type.map(|(day, _)| Day::from_date(*day))
+            };
+            EventType {
+                name: name.to_owned(),
+                first_day: days().min().expect("the type of an event has one"),
+                last_day: days().max().expect("the type of an event has one"),
+                events: days().count() as u64,
+                users: self.users_where(|_, event| of_type(event)).len() as u64,
+            }
+        };
+        names.into_iter().map(event_type).collect()
+    }
+
+    /// What the events of a user say; nothing where there are none.
+    pub fn user_facts(&self, user_id: &str) -> Option<UserFacts> {
+        let events = self.events(|event| event.user_id == user_id);
+        Some(UserFacts {
+            first_seen: events.last()?.occurred_at,
+            last_seen: events.first()?.occurred_at,
+            event_count: events.len() as u64,
+        })
     }
 
     /// Retention: the seven numbered rules, one after the other.

@@ -42,15 +42,29 @@ pub(super) fn bounded(field: &str, value: i32, least: u32, most: i32) -> Result<
 
 /// The name of an event type; what no event can have is refused.
 pub(super) fn event_type(field: &str, name: String) -> Result<String> {
-    let fault = if name.is_empty() {
-        "must not be empty; leave it out to take any event".to_owned()
-    } else if name.len() > MAX_NAME_BYTES {
+    if name.is_empty() {
+        let fault = "must not be empty; leave it out to take any event";
+        return Err(ApiError::bad_input(field, fault));
+    }
+    checked_name(field, name, "event types")
+}
+
+/// The id of a user; what no user can have is refused.
+pub(super) fn user_id(field: &str, name: String) -> Result<String> {
+    if name.is_empty() {
+        return Err(ApiError::bad_input(field, "must not be empty"));
+    }
+    checked_name(field, name, "user ids")
+}
+
+fn checked_name(field: &str, name: String, kind: &str) -> Result<String> {
+    let fault = if name.len() > MAX_NAME_BYTES {
         format!(
-            "is {} bytes long; event types have at most {MAX_NAME_BYTES}",
+            "is {} bytes long; {kind} have at most {MAX_NAME_BYTES}",
             name.len()
         )
     } else if name.chars().any(char::is_control) {
-        "has a control character; event types have none".to_owned()
+        format!("has a control character; {kind} have none")
     } else {
         return Ok(name);
     };

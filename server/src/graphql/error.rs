@@ -38,6 +38,14 @@ impl ApiError {
         }
     }
 
+    /// What was asked about was deleted while the answer was made.
+    pub(super) fn vanished(what: &str) -> Self {
+        Self {
+            code: Code::Unavailable,
+            message: format!("{what} was deleted while this was answered; ask again"),
+        }
+    }
+
     /// A defect of ours: logged here, told to the client only as such.
     pub(super) fn defect(what: &str) -> Self {
         tracing::error!(what, request_id = request_id(), "a defect");

@@ -6,19 +6,25 @@
 mod active_today;
 mod active_users;
 mod arguments;
+mod connection;
+mod cursor;
 mod erase;
 mod error;
 mod event;
 mod event_added;
+mod event_types;
+mod events;
 mod filter;
 mod guard;
 mod ingest;
+mod page;
 mod resources;
 mod retention;
 mod rows;
 mod scalars;
 mod server_info;
 mod top_events;
+mod user;
 mod user_error;
 
 use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, SchemaBuilder};
@@ -28,13 +34,16 @@ pub(crate) use resources::Resources;
 use crate::http::graphql::NoteExecution;
 use crate::limits::{MAX_DIRECTIVES, MAX_FRAGMENTS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
 
-/// Questions: who was active, what happened most, who came back.
+/// Questions: who was active, what happened most, who came back; and the events themselves.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
 pub(crate) struct QueryRoot(
     active_users::ActiveUsersQuery,
     top_events::TopEventsQuery,
     retention::RetentionQuery,
+    events::EventsQuery,
+    event_types::EventTypesQuery,
+    user::UserQuery,
     server_info::ServerInfoQuery,
 );
 
@@ -65,7 +74,8 @@ pub enum Introspection {
 
 /// The schema with everything its resolvers need.
 pub(crate) fn schema(resources: Resources, introspection: Introspection) -> Schema {
-    let builder = builder().data(resources).extension(NoteExecution);
+    let users = user::Users::new(resources.store.clone());
+    let builder = builder().data(resources).data(users).extension(NoteExecution);
     match introspection {
         Introspection::On => builder.finish(),
         Introspection::Off => builder.disable_introspection().disable_suggestions().finish(),

@@ -8,7 +8,7 @@ use activity::calendar::Day;
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
-use store::new_event::quoted;
+use store::new_event::{parse_instant, quoted};
 
 /// A value of ours, or one that a client sent and nobody has judged yet.
 #[derive(Debug, Clone)]
@@ -50,6 +50,17 @@ impl Uuid {
             Lenient::Sent(value) => text_of(value),
         }
     }
+
+    /// The UUID, or a phrase that says what is wrong.
+    pub(super) fn into_uuid(self) -> Result<uuid::Uuid, String> {
+        let text = self.into_text();
+        uuid::Uuid::try_parse(&text).map_err(|_| {
+            format!(
+                "{} is not a UUID, such as 0190a5f0-3c1b-7d52-8a1e-6f1c2b3d4e5f",
+                quoted(&text)
+            )
+        })
+    }
 }
 
 /// A UUID in the notation of RFC 9562, such as `0190a5f0-3c1b-7d52-8a1e-6f1c2b3d4e5f`.
@@ -79,6 +90,11 @@ impl Instant {
             Lenient::Ours(instant) => instant_text(instant),
             Lenient::Sent(value) => text_of(value),
         }
+    }
+
+    /// The instant, or a phrase that says what is wrong.
+    pub(super) fn into_instant(self) -> Result<DateTime<Utc>, String> {
+        parse_instant(&self.into_text())
     }
 }
 

@@ -64,7 +64,8 @@ pub(super) struct Limits {
     /// The deepest nesting of fields in a query.
     max_query_depth: i32,
     /// The highest cost of an operation: each field costs 1, `dau` and `topEvents` 50 more, `retention` and
-    /// `ingestEvents` 100 more, `ingestEvent` 10 more.
+    /// `ingestEvents` 100 more, `ingestEvent`, `event` and `user` 10 more. A page of a connection costs 10, and a twentieth
+    /// of its fields for each entry that is asked for; the events of a user 40 more.
     max_query_complexity: i32,
 }
 

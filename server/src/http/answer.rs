@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use async_graphql::indexmap::IndexMap;
-use async_graphql::{PathSegment, Pos, Response as GraphqlResponse, ServerError, Value};
+use async_graphql::{Name, PathSegment, Pos, Response as GraphqlResponse, ServerError, Value};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -67,8 +67,8 @@ pub(super) fn given(response: GraphqlResponse, media_type: MediaType, id: &Reque
         .map(|error| coded(error, bad_input))
         .collect();
     let try_again =
-        response.data == Value::Null && !coded.is_empty() && coded.iter().all(|(code, _)| code.retryable());
-    let forbidden = response.data == Value::Null && all_forbidden(&coded);
+        is_empty(&response.data) && !coded.is_empty() && coded.iter().all(|(code, _)| code.retryable());
+    let forbidden = is_empty(&response.data) && all_forbidden(&coded);
     let status = if try_again {
         StatusCode::SERVICE_UNAVAILABLE
     } else if forbidden {
@@ -138,14 +138,28 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// `response` with its fields in the order of the request. The library gives them in the order in which they were
-/// ready, and leaves out a field that failed, at whatever depth, although its type says it is never null: then there is
-/// no data at all.
+/// Whether there are no data, or all that was asked for is null.
+fn is_empty(data: &Value) -> bool {
+    match data {
+        Value::Null => true,
+        Value::Object(members) => members.values().all(|value| *value == Value::Null),
+        _ => false,
+    }
+}
+
+/// The fields at the top inside of which a field may fail without taking all data with it, and how many steps below
+/// them lies what becomes null instead: the nearest place whose type allows it.
+const NULL_BELOW: [(&str, usize); 3] = [("event", 0), ("user", 0), ("ingestEvent", 1)];
+
+/// `response` with its fields in the order of the request, and null where a field failed. The library gives them in the
+/// order in which they were ready, and leaves out a field that failed, at whatever depth, whether or not its type says it
+/// is never null: where null is not allowed anywhere above it, there is no data at all.
 pub(super) fn in_order(mut response: GraphqlResponse, root_fields: &[RootField]) -> GraphqlResponse {
-    let data = std::mem::take(&mut response.data);
-    let left_out = |error: &ServerError| is_left_out(&data, &error.path);
-    if response.errors.iter().any(left_out) {
-        return response;
+    let mut data = std::mem::take(&mut response.data);
+    for error in &response.errors {
+        if is_left_out(&data, &error.path) && set_null(&mut data, &error.path, root_fields).is_none() {
+            return response;
+        }
     }
     let Value::Object(mut members) = data else {
         return response;
@@ -160,6 +174,35 @@ pub(super) fn in_order(mut response: GraphqlResponse, root_fields: &[RootField])
     ordered.extend(members);
     response.data = Value::Object(ordered);
     response
+}
+
+/// Makes null what may be null above the field at `path`; none if nothing may.
+fn set_null(data: &mut Value, path: &[PathSegment], root_fields: &[RootField]) -> Option<()> {
+    let key = |step: usize| match path.get(step)? {
+        PathSegment::Field(key) => Some(key.as_str()),
+        PathSegment::Index(_) => None,
+    };
+    let of_root = |field: &&RootField| Some(field.response_key.as_str()) == key(0);
+    let root = root_fields.iter().find(of_root)?;
+    let (_, steps) = NULL_BELOW.iter().find(|(name, _)| *name == root.name)?;
+    // Where every field failed, there is no object.
+    if *data == Value::Null {
+        *data = Value::Object(IndexMap::new());
+    }
+    let mut value = data;
+    for step in 0..*steps {
+        value = match value {
+            Value::Object(members) => members.get_mut(key(step)?)?,
+            _ => return None,
+        };
+    }
+    match value {
+        Value::Object(members) => {
+            members.insert(Name::new(key(*steps)?), Value::Null);
+            Some(())
+        }
+        _ => None,
+    }
 }
 
 /// Whether what stands at `path` is missing from `data`: a field that may be null would be there, as null. An object of
@@ -315,6 +358,9 @@ mod tests {
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()["retry-after"], "1");
         }
+        let nothing = value!({ "event": null, "user": null });
+        let response = answer(nothing, vec![failing("UNAVAILABLE")], true, MediaType::Json);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         let partial = answer(
             value!({ "a": 1 }),
             vec![failing("UNAVAILABLE")],
@@ -355,6 +401,45 @@ mod tests {
         let response = GraphqlResponse::new(value!({ "c": 3, "fragment": 4, "a": 1, "b": 2 }));
         let ordered = in_order(response, &[field("a"), field("b"), field("c")]);
         assert_eq!(ordered.data.to_string(), "{a: 1, b: 2, c: 3, fragment: 4}");
+    }
+
+    #[test]
+    fn the_nearest_field_that_may_be_null_is_null() {
+        let check = |name: &str, path: &[&str], data: Value, expected: Value| {
+            let mut error = ServerError::new("message", None);
+            let step = |step: &&str| async_graphql::PathSegment::Field((*step).to_owned());
+            error.path = path.iter().map(step).collect();
+            let mut response = GraphqlResponse::new(data);
+            response.errors = vec![error.clone(), error];
+            let root = RootField {
+                name: name.to_owned(),
+                response_key: "b".to_owned(),
+            };
+            assert_eq!(in_order(response, &[root]).data, expected, "{name} {path:?}");
+        };
+        let rest = || value!({ "b": null, "a": 1 });
+        check("event", &["b"], value!({ "a": 1 }), rest());
+        check("event", &["b"], Value::Null, value!({ "b": null }));
+        check("event", &[], Value::Null, Value::Null);
+        check(
+            "user",
+            &["b", "events", "nodes"],
+            value!({ "b": { "userId": "x" }, "a": 1 }),
+            rest(),
+        );
+        check(
+            "events",
+            &["b", "pageInfo"],
+            value!({ "b": {}, "a": 1 }),
+            Value::Null,
+        );
+        check(
+            "ingestEvent",
+            &["b", "event", "user"],
+            value!({ "b": { "status": 1, "event": {} } }),
+            value!({ "b": { "status": 1, "event": null } }),
+        );
+        check("ingestEvent", &["b"], value!({ "a": 1 }), Value::Null);
     }
 
     #[test]

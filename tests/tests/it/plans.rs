@@ -3,6 +3,8 @@
 
 use sea_orm::{ConnectionTrait, Statement, TransactionTrait, Value};
 use tests::database::{Backend, TestDatabase};
+use tests::events::{Event, numbered_events};
+use uuid::Uuid;
 
 on_both_databases!(
     the_order_on_a_day_is_read_by_type_and_time,
@@ -10,6 +12,9 @@ on_both_databases!(
     the_tail_is_read_by_id,
     a_users_events_are_erased_by_user_and_time,
     old_events_expire_by_time,
+    pages_of_events_are_read_by_time,
+    pages_of_a_users_events_are_read_by_user,
+    facts_of_users_are_read_by_user,
 );
 
 const SAME_DAY: [&str; 2] = [
@@ -24,6 +29,12 @@ const INGEST: [&str; 2] = [
 const TAIL: [&str; 2] = [
     include_str!("../../../store/src/snapshots/store__tail_sql__tests__tail_sqlite.snap"),
     include_str!("../../../store/src/snapshots/store__tail_sql__tests__tail_postgres.snap"),
+];
+const EVENTS: [&str; 2] =
+    [include_str!("../../../store/src/snapshots/store__events_sql__tests__events.snap"); 2];
+const USERS: [&str; 2] = [
+    include_str!("../../../store/src/snapshots/store__users__tests__users_sqlite.snap"),
+    include_str!("../../../store/src/snapshots/store__users__tests__users_postgres.snap"),
 ];
 
 const ERASE: [&str; 2] = [
@@ -176,6 +187,78 @@ async fn old_events_expire_by_time(database: TestDatabase) {
     assert!(plan.contains("events_by_time"), "{plan}");
     assert!(
         !plan.contains("SCAN events") && !plan.contains("Seq Scan on events") && !plan.contains("Sort"),
+        "{plan}"
+    );
+}
+
+/// The plan for a page of events between two places, for one user where `user` says so, with some events to choose from.
+async fn page_plan(database: &TestDatabase, name: &str, user: bool) -> String {
+    let store = database.store().await;
+    let events = numbered_events(name, 3_000);
+    let stored = store.ingest(events.iter().map(Event::parsed).collect());
+    stored.await.expect("ingest works");
+    if database.backend() == Backend::Postgres {
+        database.execute("ANALYZE events").await;
+    }
+    let sql = statement(database, EVENTS, name);
+    match database.backend() {
+        Backend::Sqlite => {
+            let (least, most) = (vec![0_u8; 16], vec![255_u8; 16]);
+            let mut values: Vec<Value> = vec![
+                0_i64.into(),
+                least.into(),
+                i64::MAX.into(),
+                most.into(),
+                51_i64.into(),
+            ];
+            values.extend(user.then(|| "ana".into()));
+            sqlite_plan(database, sql, values).await
+        }
+        Backend::Postgres => {
+            let (id, most) = (Uuid::nil(), Uuid::max());
+            let (types, values) = if user { (", text", ", 'ana'") } else { ("", "") };
+            postgres_plan(
+                database,
+                sql,
+                &format!("bigint, uuid, bigint, uuid, bigint{types}"),
+                &format!("0, '{id}', 1800000000000000, '{most}', 51{values}"),
+            )
+            .await
+        }
+    }
+}
+
+async fn pages_of_events_are_read_by_time(database: TestDatabase) {
+    for name in ["events_newest_first", "events_oldest_first"] {
+        let plan = page_plan(&database, name, false).await;
+        assert!(plan.contains("events_by_time"), "{name}: {plan}");
+        assert!(
+            !plan.contains("Sort") && !plan.contains("TEMP B-TREE"),
+            "the index has the order: {plan}"
+        );
+    }
+}
+
+async fn pages_of_a_users_events_are_read_by_user(database: TestDatabase) {
+    for name in ["user_events_newest_first", "user_events_oldest_first"] {
+        let plan = page_plan(&database, name, true).await;
+        assert!(plan.contains("events_by_user"), "{name}: {plan}");
+        assert!(
+            !plan.contains("FOR ORDER BY"),
+            "only events of the same time are sorted: {plan}"
+        );
+    }
+}
+
+async fn facts_of_users_are_read_by_user(database: TestDatabase) {
+    let sql = statement(&database, USERS, "user_facts");
+    let plan = match database.backend() {
+        Backend::Sqlite => sqlite_plan(&database, sql, vec![r#"[["ana"]]"#.into()]).await,
+        Backend::Postgres => postgres_plan(&database, sql, "text[]", "'{ana}'").await,
+    };
+    assert_eq!(plan.matches("events_by_user").count(), 3, "{plan}");
+    assert!(
+        !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
         "{plan}"
     );
 }

@@ -148,6 +148,10 @@ pub(crate) async fn check_answers(store: &Store, stream: &mut Stream, stored: &[
     let found = store.top_events(question).await.expect("the store answers");
     assert_eq!(found, oracle.top_events(&question), "{context}: {question:?}");
 
+    let found = store.event_types(String::new(), 1_000).await;
+    let found = found.expect("the store answers").event_types;
+    assert_eq!(found, oracle.event_types(), "{context}: event types");
+
     let question = random_retention(stream);
     let found = store
         .retention(question.clone(), now)
