@@ -63,7 +63,9 @@ pub struct Tally {
     pub unreachable: u64,
     /// Given up by the client in mid-request.
     pub hang_ups: u64,
-    /// Answered with DUPLICATE.
+    /// Answered with STORED or DUPLICATE.
+    pub acknowledged: u64,
+    /// Of these, answered with DUPLICATE.
     pub duplicates: u64,
     /// The longest that an answer took.
     pub slowest: Duration,
@@ -148,19 +150,19 @@ impl Load {
         self.servers.send_replace(servers);
     }
 
-    /// Waits until so many more events are acknowledged.
+    /// Waits until so many more requests are acknowledged; events that an importer has stored before count as well.
     ///
     /// # Errors
     /// What has failed, or that they were not acknowledged `within` this time.
     pub async fn more(&self, events: u64, within: Duration) -> Result<(), String> {
-        let target = self.shared.ledger.count() + events;
+        let target = self.tally().acknowledged + events;
         let deadline = Instant::now() + within;
-        while self.shared.ledger.count() < target {
+        while self.tally().acknowledged < target {
             if let Some(failure) = self.shared.failure() {
                 return Err(failure);
             }
             if Instant::now() > deadline {
-                let missing = target - self.shared.ledger.count();
+                let missing = target - self.tally().acknowledged;
                 return Err(format!(
                     "{missing} of {events} more events were not acknowledged within {within:?}"
                 ));
@@ -329,9 +331,15 @@ impl Sender {
             return Ok(Attempt::Unknown);
         }
         match json["data"]["ingestEvent"]["status"].as_str() {
-            Some("STORED") if error.is_null() => Ok(Attempt::Stored),
+            Some("STORED") if error.is_null() => {
+                self.shared.count(|tally| tally.acknowledged += 1);
+                Ok(Attempt::Stored)
+            }
             Some("DUPLICATE") if error.is_null() => {
-                self.shared.count(|tally| tally.duplicates += 1);
+                self.shared.count(|tally| {
+                    tally.acknowledged += 1;
+                    tally.duplicates += 1;
+                });
                 Ok(Attempt::Duplicate)
             }
             _ => Err(format!(
