@@ -1,8 +1,10 @@
-// GraphQL over HTTP as others understand it: the audit suite of graphql-http, and a client that people use.
+// GraphQL over HTTP and WebSocket as others understand it: the audit suite of graphql-http, and clients that people use.
 
 import { serverAudits } from 'graphql-http';
 import { ClientError, GraphQLClient } from 'graphql-request';
+import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import WebSocket from 'ws';
 import { TopEvents, type TopEventsQuery, type TopEventsQueryVariables } from '../src/api/generated';
 import { Server } from './server';
 
@@ -36,4 +38,20 @@ test('graphql-request sends, asks with generated types, and tells errors by thei
   const error: unknown = await refused.catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(ClientError);
   expect((error as ClientError).response.errors?.[0]?.extensions).toMatchObject({ code: 'BAD_USER_INPUT', retryable: false });
+});
+
+test('graphql-ws subscribes and hears of what is stored', async () => {
+  const client = createClient({ url: `${server.url.replace('http', 'ws')}/graphql`, webSocketImpl: WebSocket, retryAttempts: 0 });
+  const events = client.iterate<{ eventAdded: { eventType: string; user: { userId: string } } }>({
+    query: 'subscription { eventAdded { eventType user { userId } } }',
+  });
+  const heard = events.next();
+  // Until the subscription stands nothing is heard of; so events are sent until one is.
+  const http = new GraphQLClient(`${server.url}/graphql`);
+  const mutation = 'mutation { ingestEvent(input: { userId: "bo", eventType: "heard" }) { status } }';
+  const sending = setInterval(() => void http.request(mutation), 100);
+  const first = await heard.finally(() => clearInterval(sending));
+  expect(first.value?.data).toEqual({ eventAdded: { eventType: 'heard', user: { userId: 'bo' } } });
+  await events.return?.(undefined);
+  await client.dispose();
 });
