@@ -16,11 +16,13 @@ use crate::auth::{AuthOptions, Gate};
 use crate::clock::Clock;
 use crate::graphql::{Introspection, Resources, Schema, schema};
 use crate::http;
+use crate::http::cors::Origins;
 use crate::http::hosts::AllowedHosts;
 use crate::limits::{FOLD_IDLE, FOLD_ROWS, LAST_FOLD_TIMEOUT, SOCKET_INIT_TIMEOUT};
 use crate::logging::chain;
 use crate::metrics::{Metrics, MetricsError, Readings};
 use crate::progress::Progress;
+use crate::rate::RateOptions;
 use crate::today::Today;
 
 /// How an [`App`] behaves. Every field has a default that suits a small server; units are in the names or types.
@@ -54,6 +56,12 @@ pub struct AppOptions {
     pub introspection: Introspection,
     /// Whether the playground is served.
     pub playground: bool,
+    /// Which web pages from elsewhere may use the API.
+    pub cors_origins: Origins,
+    /// How many requests one client may send.
+    pub rates: RateOptions,
+    /// How many proxies in front write `X-Forwarded-For`.
+    pub trusted_proxies: usize,
     /// Which hosts requests may name.
     pub allowed_hosts: AllowedHosts,
 }
@@ -75,6 +83,9 @@ impl Default for AppOptions {
             socket_init_timeout: SOCKET_INIT_TIMEOUT,
             introspection: Introspection::On,
             playground: true,
+            cors_origins: Origins::default(),
+            rates: RateOptions::default(),
+            trusted_proxies: 0,
             allowed_hosts: AllowedHosts::Any,
         }
     }
@@ -150,6 +161,9 @@ impl App {
             clock: options.clock,
             today: Today::new(store.clone(), options.clock),
             max_ahead: options.max_ahead,
+            body_limit_bytes: options.body_limit_bytes,
+            request_timeout: options.request_timeout,
+            hardened: options.introspection == Introspection::Off,
         };
         let folder_options = FolderOptions {
             delay: options.fold_interval,

@@ -18,10 +18,13 @@ use store::{OnStatement, Scope, StoreOptions};
 use crate::app::AppOptions;
 use crate::auth::{AuthOptions, FixedKey, Policy};
 use crate::graphql::Introspection;
+use crate::http::cors::{Origin, Origins};
 use crate::http::hosts::AllowedHosts;
+use crate::limits::{ADDRESS_BURST, ADDRESS_RATE};
 use crate::listener::ListenOptions;
 use crate::logging::LogFormat;
 use crate::metrics;
+use crate::rate::{Rate, RateOptions};
 use crate::traces::TraceOptions;
 
 /// Event analytics with exact answers: a GraphQL server over SQLite or PostgreSQL.
@@ -225,6 +228,35 @@ pub struct ServeOptions {
         value_delimiter = ','
     )]
     allowed_hosts: Vec<String>,
+    /// A web page from elsewhere that may use the API in browsers, such as https://app.example; may be given several times
+    #[arg(
+        long = "cors-origin",
+        env = "KOHORTA_CORS_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        value_parser = Origin::parse
+    )]
+    cors_origins: Vec<Origin>,
+    /// How many requests a second one address may send in the long run; 0 sets no limit. This machine's own addresses have
+    /// none. Batches count as one
+    #[arg(long, env = "KOHORTA_ADDRESS_RATE", default_value_t = ADDRESS_RATE, value_name = "REQUESTS")]
+    address_rate: u32,
+    /// How many requests one address may send at once
+    #[arg(long, env = "KOHORTA_ADDRESS_BURST", default_value_t = ADDRESS_BURST, value_name = "REQUESTS",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    address_burst: u32,
+    /// How many requests a second may come with one API key, from all addresses together; 0 sets no limit: whoever has a
+    /// public key could use it up for all others
+    #[arg(long, env = "KOHORTA_KEY_RATE", default_value_t = 0, value_name = "REQUESTS")]
+    key_rate: u32,
+    /// How many requests may come with one API key at once
+    #[arg(long, env = "KOHORTA_KEY_BURST", default_value_t = ADDRESS_BURST, value_name = "REQUESTS",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    key_burst: u32,
+    /// How many proxies of your own stand in front and write X-Forwarded-For; without any, that header counts for nothing
+    #[arg(long, env = "KOHORTA_TRUSTED_PROXIES", default_value_t = 0, value_name = "PROXIES",
+          value_parser = clap::value_parser!(u8).range(0..=10))]
+    trusted_proxies: u8,
     /// Whether the web page at / is served
     #[arg(
         long,
@@ -517,6 +549,8 @@ impl ServeOptions {
             timezone: self.timezone,
             cache_bytes: self.cache_bytes,
             read_connections: self.read_connections,
+            // Nobody waits longer for the answer.
+            question_timeout: Duration::from_secs(self.request_timeout_seconds.into()),
             write_connections: self.write_connections,
             on_statement: Some(OnStatement::new(metrics::statement_finished)),
             ..StoreOptions::new(common.database_url.as_str())
@@ -543,6 +577,12 @@ impl ServeOptions {
             live_connections: self.max_live_connections as usize,
             introspection: self.introspection,
             playground: self.playground == Switch::On,
+            cors_origins: Origins::new(self.cors_origins.iter().cloned()),
+            rates: RateOptions {
+                per_address: rate(self.address_rate, self.address_burst),
+                per_key: rate(self.key_rate, self.key_burst),
+            },
+            trusted_proxies: self.trusted_proxies.into(),
             allowed_hosts: AllowedHosts::for_address(address, &self.allowed_hosts),
             ..AppOptions::default()
         }
@@ -555,6 +595,10 @@ impl ServeOptions {
             ..ListenOptions::default()
         }
     }
+}
+
+fn rate(per_second: u32, burst: u32) -> Option<Rate> {
+    (per_second > 0).then_some(Rate { per_second, burst })
 }
 
 #[cfg(test)]

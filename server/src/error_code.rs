@@ -23,6 +23,8 @@ pub(crate) enum Code {
     PayloadTooLarge,
     /// The request body is not of a type or encoding that is taken.
     UnsupportedMediaType,
+    /// The client sends more requests than it may; the same request may work later.
+    RateLimited,
     /// More work is waiting than the server takes; the same request may work later.
     Overloaded,
     /// The database is out of reach; the same request may work later.
@@ -37,7 +39,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// All there are.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::BadRequest,
         Self::GraphqlParseFailed,
         Self::GraphqlValidationFailed,
@@ -47,6 +49,7 @@ impl Code {
         Self::Forbidden,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
+        Self::RateLimited,
         Self::Overloaded,
         Self::Unavailable,
         Self::Timeout,
@@ -66,6 +69,7 @@ impl Code {
             Self::Forbidden => "FORBIDDEN",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::RateLimited => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "TIMEOUT",
@@ -83,7 +87,7 @@ impl Code {
     pub(crate) fn retryable(self) -> bool {
         matches!(
             self,
-            Self::Overloaded | Self::Unavailable | Self::Timeout | Self::SlowReader
+            Self::RateLimited | Self::Overloaded | Self::Unavailable | Self::Timeout | Self::SlowReader
         )
     }
 }

@@ -22,6 +22,7 @@ pub mod logging;
 mod metrics;
 mod process;
 mod progress;
+mod rate;
 mod stall;
 pub mod start;
 mod today;
@@ -29,5 +30,7 @@ pub mod traces;
 
 pub use auth::{AuthOptions, FixedKey, Policy};
 pub use graphql::{Introspection, schema_sdl};
+pub use http::cors::{Origin, Origins};
 pub use http::hosts::AllowedHosts;
 pub use metrics::MetricsError;
+pub use rate::{Rate, RateOptions};

@@ -76,6 +76,17 @@ pub(crate) const MAX_KEY_BYTES: usize = 256;
 /// The shortest key from the environment: 32 hexadecimal digits are 128 bits, out of reach of guessing.
 pub(crate) const MIN_FIXED_KEY_CHARACTERS: usize = 32;
 
+/// How many requests from one address may come at once, and a second in the long run, unless told otherwise: a dashboard asks
+/// one a second, a full batch of events is one; what reaches this rate would keep a small server busy for all others. This
+/// machine's own addresses are not limited.
+pub(crate) const ADDRESS_BURST: u32 = 10_000;
+/// See [`ADDRESS_BURST`].
+pub(crate) const ADDRESS_RATE: u32 = 5_000;
+/// How many addresses, and keys, are told apart when requests are counted: about 1 MB. Those beyond share a bucket.
+pub(crate) const MAX_RATE_BUCKETS: usize = 10_000;
+/// How long a browser remembers that a page may use the API: a change to the list of origins is noticed after that.
+pub(crate) const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+
 /// How long a client may take to send the headers of a request; also how long a connection may lie idle.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send the next piece of a body.
@@ -128,3 +139,108 @@ pub(crate) const MAX_QUEUES_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) const TODAY_INTERVAL: Duration = Duration::from_secs(1);
 /// How many times as long as the count of today's active users took nothing is counted.
 pub(crate) const TODAY_REST: u32 = 4;
+#[cfg(test)]
+mod tests {
+    use super::{
+        ADDRESS_BURST, ADDRESS_RATE, BODY_PIECE_TIMEOUT, BODY_TIMEOUT, HEADER_TIMEOUT, MAX_ALIASES,
+        MAX_BATCH_EVENTS, MAX_DIRECTIVES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NESTING, MAX_DOCUMENT_TOKENS,
+        MAX_ERRORS, MAX_EXPANDED_FIELDS, MAX_FRAGMENTS, MAX_MESSAGE_CHARACTERS, MAX_OPERATIONS,
+        MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH, MAX_QUEUED_BYTES, MAX_RANGE_DAYS, MAX_RATE_BUCKETS,
+        MAX_RETENTION_CELLS, MAX_RETENTION_PERIODS, MAX_SOCKET_MESSAGE_BYTES, MAX_SOCKET_OPERATIONS,
+        MAX_TOP_EVENTS, MAX_WINDOW_DAYS, SOCKET_INIT_TIMEOUT, WRITE_STALL_TIMEOUT,
+    };
+    use crate::app::AppOptions;
+    use crate::listener::ListenOptions;
+    use store::new_event::{MAX_PROPERTIES_BYTES, MAX_PROPERTY_DEPTH};
+
+    /// The number as people read it: 65,536.
+    fn grouped(number: impl TryInto<u64>) -> String {
+        let digits = number.try_into().unwrap_or_default().to_string();
+        let mut text = String::new();
+        for (position, digit) in digits.chars().enumerate() {
+            if position > 0 && (digits.len() - position) % 3 == 0 {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        text
+    }
+
+    #[test]
+    fn the_page_on_security_gives_the_figures_of_the_code() {
+        let page = include_str!("../../docs/security.md");
+        let options = AppOptions::default();
+        let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
+        for (bound, figure) in [
+            (
+                "request body, after inflating",
+                format!("{} bytes", grouped(options.body_limit_bytes)),
+            ),
+            (
+                "all bodies under way",
+                format!("{} bytes", grouped(options.bodies_limit_bytes)),
+            ),
+            (
+                "GraphQL document",
+                format!("{} bytes", grouped(MAX_DOCUMENT_BYTES)),
+            ),
+            ("tokens of a document", grouped(MAX_DOCUMENT_TOKENS)),
+            ("nesting of brackets in a document", grouped(MAX_DOCUMENT_NESTING)),
+            ("fragments", grouped(MAX_FRAGMENTS)),
+            ("fields once fragments are spread", grouped(MAX_EXPANDED_FIELDS)),
+            ("aliases", grouped(MAX_ALIASES)),
+            ("directives", grouped(MAX_DIRECTIVES)),
+            ("operations in a document", grouped(MAX_OPERATIONS)),
+            ("depth of fields", grouped(MAX_QUERY_DEPTH)),
+            ("complexity", grouped(MAX_QUERY_COMPLEXITY)),
+            ("events in a batch", grouped(MAX_BATCH_EVENTS)),
+            (
+                "`properties` of an event",
+                format!(
+                    "{} bytes, {MAX_PROPERTY_DEPTH} levels",
+                    grouped(MAX_PROPERTIES_BYTES)
+                ),
+            ),
+            ("range of days", grouped(MAX_RANGE_DAYS)),
+            ("`windowDays`", grouped(MAX_WINDOW_DAYS)),
+            ("rows of `topEvents`", grouped(MAX_TOP_EVENTS)),
+            ("periods of `retention`", grouped(MAX_RETENTION_PERIODS)),
+            ("cells of `retention`", grouped(MAX_RETENTION_CELLS)),
+            ("time for a request", seconds(options.request_timeout)),
+            ("events that wait to be stored", grouped(options.queue_events)),
+            ("connections", grouped(ListenOptions::default().connections)),
+            ("headers, and idle connections", seconds(HEADER_TIMEOUT)),
+            ("next piece of a body", seconds(BODY_PIECE_TIMEOUT)),
+            ("whole body", seconds(BODY_TIMEOUT)),
+            ("WebSockets and event streams", grouped(options.live_connections)),
+            ("beginning of a WebSocket", seconds(SOCKET_INIT_TIMEOUT)),
+            (
+                "message on a WebSocket",
+                format!("{} bytes", grouped(MAX_SOCKET_MESSAGE_BYTES)),
+            ),
+            ("operations on a WebSocket", grouped(MAX_SOCKET_OPERATIONS)),
+            (
+                "results that wait for a slow reader",
+                format!("{} bytes", grouped(MAX_QUEUED_BYTES)),
+            ),
+            ("a client that takes nothing", seconds(WRITE_STALL_TIMEOUT)),
+            (
+                "requests from one address",
+                format!(
+                    "{} a second, {} at once",
+                    grouped(ADDRESS_RATE),
+                    grouped(ADDRESS_BURST)
+                ),
+            ),
+            ("addresses told apart", grouped(MAX_RATE_BUCKETS)),
+            (
+                "errors in an answer",
+                format!("{MAX_ERRORS}, of {MAX_MESSAGE_CHARACTERS} characters"),
+            ),
+            ("live keys", grouped(store::MAX_LIVE_KEYS)),
+        ] {
+            let row = format!("| {bound} | {figure} |");
+            assert!(page.contains(&row), "docs/security.md has no row {row}");
+        }
+    }
+}

@@ -4,7 +4,10 @@
 //! writing connection (with the write lock taken when a transaction begins) and several reading ones, in WAL mode with
 //! `synchronous=FULL`: what is committed survives a power cut. On PostgreSQL `synchronous_commit` is on.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, IsolationLevel, SqliteTransactionMode,
@@ -37,18 +40,25 @@ const SQLITE_CHECKPOINT_PAGES: &str = "16000";
 pub(crate) enum Purpose {
     /// Ingest and the fold.
     Write,
-    /// Questions.
+    /// Reading, each statement within a time of its own.
     Read,
+    /// Questions of clients: reading, within this time from the moment a connection is taken.
+    Questions(Duration),
     /// Migrations, verify, rebuild: as long as it takes.
     Maintenance,
 }
 
 impl Purpose {
+    fn is_reading(self) -> bool {
+        matches!(self, Self::Read | Self::Questions(_))
+    }
+
     /// The longest a statement may run; ingest waits for little but the disk, questions may scan.
     fn statement_timeout_ms(self) -> u32 {
         match self {
             Self::Write => 5_000,
             Self::Read => 10_000,
+            Self::Questions(limit) => u32::try_from(limit.as_millis()).unwrap_or(u32::MAX),
             Self::Maintenance => 0,
         }
     }
@@ -84,16 +94,28 @@ pub(crate) async fn open_pool(
         .test_before_acquire_if_idle_for(Duration::from_secs(5));
     match dialect {
         Dialect::Sqlite => {
-            if purpose != Purpose::Read {
+            check_sqlite(database_url)?;
+            if !purpose.is_reading() {
                 make_folder(database_url)?;
             }
             // One writer; idle connections stay, so that the pragmas are not paid for again.
-            options.max_connections(if purpose == Purpose::Read { connections } else { 1 });
+            options.max_connections(if purpose.is_reading() { connections } else { 1 });
             options.min_connections(1);
             options.map_sqlx_sqlite_opts(move |sqlite| sqlite_options(sqlite, purpose));
-            options.map_sqlx_sqlite_pool_opts(|pool| {
-                pool.after_release(|connection, _| Box::pin(is_out_of_transactions(connection)))
+            options.map_sqlx_sqlite_pool_opts(move |pool| {
+                let pool = pool.after_release(|connection, _| Box::pin(is_out_of_transactions(connection)));
+                match purpose {
+                    Purpose::Questions(limit) => {
+                        pool.after_connect(move |connection, _| Box::pin(limit_time(connection, limit)))
+                    }
+                    Purpose::Read | Purpose::Write | Purpose::Maintenance => pool,
+                }
             });
+            if let Purpose::Questions(limit) = purpose {
+                options.map_sqlx_sqlite_before_acquire(move |connection, _| {
+                    Box::pin(async move { limit_time(connection, limit).await.map(|()| true) })
+                });
+            }
         }
         Dialect::Postgres => {
             greet(database_url).await?;
@@ -134,6 +156,15 @@ fn dialect_of(database_url: &str) -> Result<Dialect, StoreError> {
     Ok(Dialect::Sqlite)
 }
 
+/// Options after `?` that SQLite does not know would show up as a defect of ours when a connection is opened.
+fn check_sqlite(database_url: &str) -> Result<(), StoreError> {
+    let parsed: Result<SqliteConnectOptions, _> = database_url.parse();
+    parsed.map(|_| ()).map_err(|error| StoreError::Invalid {
+        field: "database url",
+        reason: format!("not an SQLite address: {error}; `sqlite://path/to/file.db` alone is enough"),
+    })
+}
+
 fn sqlite_path(database_url: &str) -> &str {
     let path = database_url.trim_start_matches("sqlite:");
     let path = path.strip_prefix("//").unwrap_or(path);
@@ -156,7 +187,7 @@ fn sqlite_options(sqlite: SqliteConnectOptions, purpose: Purpose) -> SqliteConne
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .pragma("cache_size", "-8192")
         .pragma("temp_store", "memory");
-    if purpose == Purpose::Read {
+    if purpose.is_reading() {
         return sqlite.read_only(true);
     }
     sqlite
@@ -177,6 +208,19 @@ async fn is_out_of_transactions(connection: &mut SqliteConnection) -> Result<boo
         connection.ping().await?;
     }
     Ok(!connection.is_in_transaction())
+}
+
+/// SQLite sets no limit to the time of a statement, so a question that nobody waits for any more would go on: from now on
+/// whatever runs on this connection has so long.
+async fn limit_time(connection: &mut SqliteConnection, limit: Duration) -> Result<(), sea_orm::sqlx::Error> {
+    /// How many instructions of its virtual machine SQLite runs between two looks at the clock: about a millisecond.
+    const LOOK_EVERY: i32 = 100_000;
+    let end = Instant::now() + limit;
+    connection
+        .lock_handle()
+        .await?
+        .set_progress_handler(LOOK_EVERY, move || Instant::now() < end);
+    Ok(())
 }
 
 /// What is set on every PostgreSQL connection. The short statements here never gain from compilation (`jit`). Those of

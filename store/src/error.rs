@@ -180,11 +180,14 @@ fn sqlite_kind(code: &str) -> Kind {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;
     const READONLY: i32 = 8;
+    const INTERRUPT: i32 = 9;
     const IO: i32 = 10;
     const FULL: i32 = 13;
     const CANNOT_OPEN: i32 = 14;
     match code.parse::<i32>().map(|code| code & 0xff) {
         Ok(BUSY | LOCKED) => Kind::Contended,
+        // A question that took longer than it may.
+        Ok(INTERRUPT) => Kind::Timeout,
         Ok(PERMISSION | READONLY | IO | FULL | CANNOT_OPEN) => Kind::Unavailable,
         _ => Kind::Internal,
     }

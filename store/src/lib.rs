@@ -124,6 +124,8 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// Connections for questions.
     pub read_connections: u32,
+    /// How long the statements of a question may take.
+    pub question_timeout: Duration,
     /// Connections for ingest and the fold (SQLite has always one).
     pub write_connections: u32,
     /// Who is told of every statement of a question.
@@ -138,6 +140,7 @@ impl StoreOptions {
             timezone: None,
             cache_bytes: 64 * 1024 * 1024,
             read_connections: 4,
+            question_timeout: Duration::from_secs(30),
             write_connections: 5,
             on_statement: None,
         }
@@ -246,7 +249,7 @@ impl Store {
         }?;
         let mut read = open_pool(
             &options.database_url,
-            Purpose::Read,
+            Purpose::Questions(options.question_timeout),
             options.read_connections.max(1),
         )
         .await?;

@@ -5,6 +5,7 @@
 //! in one pass over the text and one walk over the tree, so nothing behind it meets a document that could do harm.
 //! This is also the place for a cache of parsed documents, should one pay.
 
+mod argument;
 mod shape;
 mod text;
 
@@ -16,6 +17,8 @@ use async_graphql::parser::{Error as ParserError, parse_query};
 use async_graphql::{Positioned, Variables};
 
 use crate::error_code::Code;
+
+pub(crate) use argument::argument_at;
 
 /// Why a document is not executed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What resolvers need, carried in the schema's data.
 
+use std::time::Duration;
+
 use async_graphql::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use store::{Store, Writer};
@@ -17,6 +19,12 @@ pub(crate) struct Resources {
     pub(crate) today: Today,
     /// How far an event may lie ahead of the clock.
     pub(crate) max_ahead: TimeDelta,
+    /// The largest request body, inflated.
+    pub(crate) body_limit_bytes: usize,
+    /// How long a request may take.
+    pub(crate) request_timeout: Duration,
+    /// Whether the server tells as little as it can about itself.
+    pub(crate) hardened: bool,
 }
 
 impl Resources {

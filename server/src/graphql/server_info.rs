@@ -7,7 +7,10 @@ use super::error::Result;
 use super::guard::Needs;
 use super::resources::Resources;
 use super::scalars::TimeZone;
-use crate::limits::{MAX_BATCH_EVENTS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH, MAX_RANGE_DAYS};
+use crate::limits::{
+    MAX_ALIASES, MAX_BATCH_EVENTS, MAX_DOCUMENT_BYTES, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH, MAX_RANGE_DAYS,
+    MAX_RETENTION_PERIODS, MAX_TOP_EVENTS, MAX_WINDOW_DAYS,
+};
 
 #[derive(Default)]
 pub(super) struct ServerInfoQuery;
@@ -17,9 +20,14 @@ impl ServerInfoQuery {
     /// What this server is, and the limits that clients meet; these may be asked for with any key.
     #[graphql(guard = "Needs::AnyScope")]
     async fn server_info(&self, context: &Context<'_>) -> Result<ServerInfo> {
-        let store = &Resources::of(context)?.store;
+        let resources = Resources::of(context)?;
+        let store = &resources.store;
         Ok(ServerInfo {
-            version: env!("CARGO_PKG_VERSION"),
+            version: if resources.hardened {
+                "hidden"
+            } else {
+                env!("CARGO_PKG_VERSION")
+            },
             database: store.backend_name(),
             timezone: TimeZone(store.timezone()),
             limits: Limits {
@@ -29,6 +37,14 @@ impl ServerInfoQuery {
                 max_range_days: MAX_RANGE_DAYS,
                 max_query_depth: int(MAX_QUERY_DEPTH),
                 max_query_complexity: int(MAX_QUERY_COMPLEXITY),
+                max_query_aliases: int(MAX_ALIASES),
+                max_document_bytes: int(MAX_DOCUMENT_BYTES),
+                max_body_bytes: int(resources.body_limit_bytes),
+                max_window_days: MAX_WINDOW_DAYS,
+                max_top_events: MAX_TOP_EVENTS,
+                max_retention_periods: MAX_RETENTION_PERIODS,
+                max_future_seconds: int(resources.max_ahead.num_seconds().unsigned_abs() as usize),
+                request_timeout_seconds: int(resources.request_timeout.as_secs() as usize),
             },
         })
     }
@@ -37,7 +53,7 @@ impl ServerInfoQuery {
 /// What a server is.
 #[derive(SimpleObject)]
 pub(super) struct ServerInfo {
-    /// The version of Kohorta.
+    /// The version of Kohorta; `hidden` where introspection is turned off.
     #[graphql(guard = "Needs::Query")]
     version: &'static str,
     /// The database behind it: SQLite or PostgreSQL.
@@ -67,6 +83,22 @@ pub(super) struct Limits {
     /// `ingestEvents` 100 more, `ingestEvent`, `event` and `user` 10 more. A page of a connection costs 10, and a twentieth
     /// of its fields for each entry that is asked for; the events of a user 40 more.
     max_query_complexity: i32,
+    /// The most aliases in a document.
+    max_query_aliases: i32,
+    /// The longest document, in bytes; variables are not part of it.
+    max_document_bytes: i32,
+    /// The largest body of a request, in bytes, after inflating.
+    max_body_bytes: i32,
+    /// The longest `windowDays`.
+    max_window_days: i32,
+    /// The highest `limit` of `topEvents`.
+    max_top_events: i32,
+    /// The most `periods` of `retention`.
+    max_retention_periods: i32,
+    /// How far ahead of the server's clock an event may lie, in seconds.
+    max_future_seconds: i32,
+    /// How long a request may take before it is answered TIMEOUT, in seconds.
+    request_timeout_seconds: i32,
 }
 
 /// All limits are far below 2^31.

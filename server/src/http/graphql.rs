@@ -21,6 +21,8 @@ use tracing::Instrument as _;
 
 use super::answer;
 use super::body::{BodyReader, PlainBody, RawBody};
+use super::client_address::too_many;
+use super::cors::Origins;
 use super::credentials::{self, Credential};
 use super::error::HttpError;
 use super::event_stream;
@@ -35,6 +37,7 @@ use crate::error_code::Code;
 use crate::graphql::{Introspection, Schema};
 use crate::listener::Stopping;
 use crate::metrics::{self, Transport};
+use crate::rate::RateLimits;
 use crate::traces;
 
 /// What the handler needs.
@@ -42,6 +45,8 @@ use crate::traces;
 pub(super) struct Endpoint {
     pub(super) schema: Schema,
     pub(super) gate: Gate,
+    pub(super) rates: Arc<RateLimits>,
+    pub(super) origins: Origins,
     pub(super) bodies: BodyReader,
     pub(super) timeout: Duration,
     pub(super) introspection: Introspection,
@@ -94,7 +99,7 @@ fn with_common_headers(result: Result<Response, HttpError>) -> Response {
 
 impl Endpoint {
     async fn post(&self, id: &RequestId, headers: &HeaderMap, body: Body) -> Result<Response, HttpError> {
-        let principal = credentials::principal(&self.gate, headers).await?;
+        let principal = self.principal(headers).await?;
         let media_type = negotiate(headers)?;
         check_content_type(headers)?;
         // The body's share of the memory is held until the answer stands.
@@ -130,7 +135,7 @@ impl Endpoint {
         stopping: Stopping,
     ) -> Result<Response, HttpError> {
         let credential = Credential::of_headers(&self.gate, headers);
-        let principal = credential.principal().await?;
+        let principal = self.counted(credential.principal().await?)?;
         check_content_type(headers)?;
         let connection = self.live.admit(Transport::EventStream)?;
         let (parameters, _share) = self.parameters(headers, body).await?;
@@ -157,7 +162,7 @@ impl Endpoint {
     }
 
     async fn get(&self, id: &RequestId, headers: &HeaderMap, uri: &Uri) -> Result<Response, HttpError> {
-        let principal = credentials::principal(&self.gate, headers).await?;
+        let principal = self.principal(headers).await?;
         let media_type = negotiate(headers)?;
         let parameters = Parameters::from_query_string(uri)?;
         match document::parse(
@@ -176,6 +181,18 @@ impl Endpoint {
             }
             Ok(_) => Err(HttpError::method_not_allowed("POST")),
         }
+    }
+
+    /// Who asks, if they have not asked too often.
+    async fn principal(&self, headers: &HeaderMap) -> Result<Principal, HttpError> {
+        self.counted(credentials::principal(&self.gate, headers).await?)
+    }
+
+    fn counted(&self, principal: Principal) -> Result<Principal, HttpError> {
+        self.rates
+            .take_key(principal.holder)
+            .map_err(|wait| too_many("with this API key", wait))?;
+        Ok(principal)
     }
 
     async fn execute(
@@ -197,7 +214,7 @@ impl Endpoint {
         }
         let operation = metrics::operation_label(&document.root_fields);
         let executed = Executed::default();
-        let mut request = GraphqlRequest::new(parameters.query)
+        let mut request = GraphqlRequest::new("")
             .variables(parameters.variables)
             .data(executed.clone())
             .data(principal)
@@ -224,7 +241,10 @@ impl Endpoint {
             return Ok(answer::rejected(response, media_type, id));
         }
         Ok(answer::given(
-            answer::in_order(response, &document.root_fields),
+            answer::in_order(
+                with_argument_names(response, &parameters.query),
+                &document.root_fields,
+            ),
             media_type,
             id,
         ))
@@ -242,6 +262,19 @@ pub(super) fn hidden_schema(introspection: Introspection, principal: &Principal)
         return Some(Refusal::new(Code::Forbidden, message));
     }
     None
+}
+
+/// Names the argument where a value was refused while it was read: the library does not.
+pub(super) fn with_argument_names(mut response: GraphqlResponse, query: &str) -> GraphqlResponse {
+    for error in &mut response.errors {
+        let Some(position) = error.locations.first().filter(|_| error.extensions.is_none()) else {
+            continue;
+        };
+        if let Some(name) = document::argument_at(query, *position) {
+            error.message = format!("{name}: {}", error.message);
+        }
+    }
+    response
 }
 
 /// What is to be executed, and for whom.

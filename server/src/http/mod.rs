@@ -1,10 +1,12 @@
 //! HTTP: the routes, and the layers around them.
 //!
-//! From the outside in: metrics; the exchange (request id, error bodies, access log); panics become errors; the host
-//! check; the route. Every error has one JSON shape, also for unknown paths and methods.
+//! From the outside in: metrics; the exchange (request id, error bodies, access log); panics become errors; pages from
+//! elsewhere; requests of one address; the host check; the route. Every error has one JSON shape, also for unknown paths and methods.
 
 mod answer;
 mod body;
+mod client_address;
+pub(crate) mod cors;
 mod credentials;
 pub(crate) mod error;
 mod event_stream;
@@ -22,6 +24,7 @@ mod shared;
 mod websocket;
 
 use std::any::Any;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -30,7 +33,9 @@ use axum::routing::{MethodRouter, get};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::AppState;
+use crate::rate::RateLimits;
 use body::BodyReader;
+use client_address::AddressLimit;
 use error::HttpError;
 use graphql::Endpoint;
 use live::LiveConnections;
@@ -39,13 +44,17 @@ use shared::SharedStreams;
 
 /// All routes of the server.
 pub(crate) fn router(app: AppState) -> Router {
+    let rates = Arc::new(RateLimits::new(app.options.rates));
     let endpoint = Endpoint {
+        rates: rates.clone(),
+        origins: app.options.cors_origins.clone(),
         schema: app.schema.clone(),
         gate: app.gate.clone(),
         bodies: BodyReader::new(app.options.body_limit_bytes, app.options.bodies_limit_bytes),
         timeout: app.options.request_timeout,
         introspection: app.options.introspection,
         operations: Operations {
+            rates: rates.clone(),
             schema: app.schema.clone(),
             timeout: app.options.request_timeout,
             introspection: app.options.introspection,
@@ -67,11 +76,18 @@ pub(crate) fn router(app: AppState) -> Router {
         router = playground::add_routes(router);
     }
     let hosts = app.options.allowed_hosts.clone();
+    let origins = app.options.cors_origins.clone();
+    let address_limit = AddressLimit {
+        rates,
+        trusted_proxies: app.options.trusted_proxies,
+    };
     let metrics = app.metrics.http_layer();
     router
         .fallback(async || HttpError::not_found())
         .with_state(app)
         .layer(from_fn_with_state(hosts, hosts::check))
+        .layer(from_fn_with_state(address_limit, client_address::limit))
+        .layer(from_fn_with_state(origins, cors::share))
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(from_fn(exchange::run))
         .layer(metrics)

@@ -3,6 +3,7 @@
 //! A document passes the same guard and limits as over plain HTTP. Queries and mutations answer once and go the same way
 //! as well. Subscriptions answer until they fail or their reader goes; equal ones to `eventAdded` run once for all.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use futures_util::stream::{self, BoxStream};
 
 use super::answer::{self, Errors};
 use super::exchange::RequestId;
-use super::graphql::{Executed, hidden_schema};
+use super::graphql::{Executed, hidden_schema, with_argument_names};
 use super::parameters::Parameters;
 use super::shared::{Payloads, Shared, SharedStreams};
 use crate::auth::Principal;
@@ -21,6 +22,7 @@ use crate::document::{self, Document, Refusal, RootField};
 use crate::error_code::Code;
 use crate::graphql::{Introspection, Schema};
 use crate::metrics;
+use crate::rate::RateLimits;
 
 /// Who asks, and the id of the exchange in which they do.
 #[derive(Clone)]
@@ -44,6 +46,7 @@ pub(super) type Answers = BoxStream<'static, Part>;
 /// What runs operations.
 #[derive(Clone)]
 pub(super) struct Operations {
+    pub(super) rates: Arc<RateLimits>,
     pub(super) schema: Schema,
     pub(super) timeout: Duration,
     pub(super) introspection: Introspection,
@@ -51,6 +54,15 @@ pub(super) struct Operations {
 }
 
 impl Operations {
+    /// Counts one more operation, for connections whose opening was the only request.
+    pub(super) fn count(&self, asker: &Asker) -> Result<(), Refusal> {
+        self.rates.take_key(asker.principal.holder).map_err(|wait| {
+            let seconds = wait.as_secs_f64().ceil().max(1.0);
+            let message = format!("too many requests with this API key; try again after {seconds} seconds");
+            Refusal::new(Code::RateLimited, message)
+        })
+    }
+
     /// Begins an operation.
     pub(super) fn run(&self, parameters: Parameters, asker: &Asker) -> Answers {
         let id = &asker.id;
@@ -91,6 +103,7 @@ impl Operations {
             let operation = prepared.label();
             let root_fields = prepared.document.root_fields.clone();
             let id = prepared.asker.id.clone();
+            let query = prepared.parameters.query.clone();
             let (request, executed) = prepared.request();
             let started = Instant::now();
             let outcome = tokio::time::timeout(limit, schema.execute(request)).await;
@@ -100,6 +113,7 @@ impl Operations {
             }
             match outcome {
                 Ok(response) if has_run => {
+                    let response = with_argument_names(response, &query);
                     let text = answer::payload(answer::in_order(response, &root_fields), &id);
                     Part::Next(Payloads::new(vec![text]))
                 }

@@ -1,16 +1,17 @@
 //! Which web pages may open a WebSocket.
 //!
 //! Browsers let any page open a WebSocket to any server and say in `Origin` where the page is from; nobody else checks.
-//! Pages that this server gave out itself may, and so may programs, which send no `Origin`.
+//! Pages that this server gave out itself may, those of the operator's list, and programs, which send no `Origin`.
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 
+use super::cors::Origins;
 use super::error::HttpError;
 use crate::error_code::Code;
 
-/// Refuses a request that a page from elsewhere has made.
-pub(super) fn check(headers: &HeaderMap) -> Result<(), HttpError> {
+/// Refuses a request that a page from elsewhere has made, unless it is in the list.
+pub(super) fn check(headers: &HeaderMap, allowed: &Origins) -> Result<(), HttpError> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let origin = match (origins.next(), origins.next()) {
         (None, _) => return Ok(()),
@@ -18,10 +19,10 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), HttpError> {
         (Some(_), Some(_)) => "",
     };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    if host.is_some_and(|host| is_own(origin, host)) {
+    if host.is_some_and(|host| is_own(origin, host)) || allowed.allow(origin) {
         return Ok(());
     }
-    let message = "this server takes no WebSockets from pages of another origin";
+    let message = "this server takes no WebSockets from pages of another origin; --cors-origin takes more";
     Err(HttpError::new(StatusCode::FORBIDDEN, Code::BadRequest, message))
 }
 

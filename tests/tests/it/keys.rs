@@ -593,10 +593,11 @@ const TYPE: &str =
 async fn every_root_field_is_guarded() {
     let database = TestDatabase::migrated(Backend::Sqlite).await;
     with_keys(&database).await;
-    let mut server = guarded(&database, Policy::Always, None).await;
-    let client = &mut server.client;
+    let server = guarded(&database, Policy::Always, None).await;
+    let mut client = server.another_client();
+    let client = &mut client;
     let question = format!(
-        "{{ __schema {{ queryType {{ {FIELDS} }} mutationType {{ {FIELDS} }} \
+        "{{ __schema {{ queryType {{ {FIELDS} }} mutationType {{ {FIELDS} }} subscriptionType {{ {FIELDS} }} \
          types {{ name kind enumValues {{ name }} inputFields {{ name defaultValue type {{ ...T }} }} }} }} }} {TYPE}"
     );
     let answer = ask_with(client, ADMIN, &question).await;
@@ -624,6 +625,27 @@ async fn every_root_field_is_guarded() {
             }
             seen.push(name);
         }
+    }
+    let subscriptions = schema["subscriptionType"]["fields"].as_array().expect("fields");
+    for field in subscriptions {
+        let document = format!("subscription {{ {} }}", call(field, &types));
+        let headers = [
+            ("content-type", "application/json"),
+            ("accept", "text/event-stream"),
+            ("authorization", "Bearer kohorta_ingest_1"),
+        ];
+        let body = json!({ "query": document }).to_string();
+        let mut stranger = server.another_client();
+        let asking = stranger.send(Method::POST, "/graphql", &headers, body);
+        let answer = tokio::time::timeout(Duration::from_secs(10), asking).await;
+        let answer = answer
+            .unwrap_or_else(|_| panic!("{document} has no guard"))
+            .expect("an answer");
+        assert!(
+            answer.text().contains("FORBIDDEN"),
+            "{document} has no guard: {}",
+            answer.text()
+        );
     }
     for name in [
         "dau",

@@ -31,6 +31,7 @@ mod checks;
 mod concurrency;
 mod containers;
 mod docs;
+mod edges;
 mod erase;
 mod erase_api;
 mod event_stream;

@@ -48,7 +48,7 @@ fn asks_for_socket(headers: &HeaderMap) -> bool {
 }
 
 async fn upgrade(endpoint: Endpoint, id: RequestId, parts: &mut Parts) -> Result<Response, HttpError> {
-    origin::check(&parts.headers)?;
+    origin::check(&parts.headers, &endpoint.origins)?;
     let other_protocol = || {
         let message =
             format!("the WebSocket must ask for the subprotocol {PROTOCOL}, the only one spoken here");

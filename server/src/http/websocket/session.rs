@@ -216,6 +216,10 @@ impl Conversation<'_> {
             let errors = answer::refusal(refusal, &self.session.id);
             return self.send([error_message(&id, &errors)]).await;
         }
+        if let Err(refusal) = self.session.operations.count(asker) {
+            let errors = answer::refusal(refusal, &self.session.id);
+            return self.send([error_message(&id, &errors)]).await;
+        }
         let answers = self.session.operations.run(parameters, asker);
         self.running.push(Running {
             prefix: format!("{{\"id\":{},\"type\":\"next\",\"payload\":", quoted(&id)),
