@@ -36,6 +36,7 @@ mod erase;
 mod erase_api;
 mod event_stream;
 mod events;
+mod examples;
 mod expire;
 mod faults;
 mod faults_postgres;
