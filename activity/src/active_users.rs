@@ -56,6 +56,37 @@ pub fn active_users(
     range.days().enumerate().map(point).collect()
 }
 
+/// The counts of the days of `range` from the users of each day, where no counts are kept.
+///
+/// `earlier` has those who qualified before `range`: they are new on none of its days, and everybody else is on the first one.
+/// The number of events, which sets do not tell, is left at 0.
+pub fn counts_of_sets(
+    range: DayRange,
+    active: &BTreeMap<Day, Arc<UserSet>>,
+    earlier: UserSet,
+) -> BTreeMap<Day, DayCounts> {
+    let mut known = earlier;
+    let mut counts = BTreeMap::new();
+    for (day, users) in active.iter().filter(|(day, _)| range.contains(**day)) {
+        let new_users = users.len() - users.and_len(&known);
+        known.add(users);
+        counts.insert(
+            *day,
+            DayCounts {
+                events: 0,
+                users: users.len(),
+                new_users,
+            },
+        );
+    }
+    counts
+}
+
+/// Who was in a facet before some day: all who were ever seen in it, without those who joined on that day or later.
+pub fn users_before<'a>(seen: &UserSet, joined_since: impl IntoIterator<Item = &'a Arc<UserSet>>) -> UserSet {
+    seen.minus(&UserSet::union_of(joined_since))
+}
+
 /// Distinct users in the trailing window of `window_days` days for each day of `range`, oldest first.
 ///
 /// `active` has the users of each day with events, from `window_days - 1` days before `range` on. Days are cut
@@ -116,9 +147,10 @@ mod tests {
 
     use proptest::{collection::vec, prelude::proptest, prop_assert_eq};
 
-    use super::window_users;
+    use super::{counts_of_sets, users_before, window_users};
     use crate::{
         calendar::{Day, DayRange},
+        recount::Recount,
         set::UserSet,
     };
 
@@ -142,6 +174,36 @@ mod tests {
                 .collect();
             let range = DayRange { from: Day::new(from), to: Day::new(from + length - 1) };
             prop_assert_eq!(window_users(range, window, &active), naive);
+        }
+
+        /// Two facets taken as one: what the sets of both tell is what a recount of all their events does.
+        #[test]
+        fn facets_together_equal_a_recount(
+            events in vec((0..20_i32, 0..15_u32, 0..2_usize), 0..80),
+            from in 0..20_i32,
+            length in 1..15_i32,
+        ) {
+            let range = DayRange { from: Day::new(from), to: Day::new(from + length - 1) };
+            let mut parts = [Recount::default(), Recount::default()];
+            let mut whole = Recount::default();
+            for (day, user, part) in events {
+                parts[part].add(Day::new(day), user);
+                whole.add(Day::new(day), user);
+            }
+            let mut active: BTreeMap<Day, Arc<UserSet>> = BTreeMap::new();
+            let mut earlier = UserSet::default();
+            for facet in parts.map(Recount::finish) {
+                earlier.add(&users_before(&facet.seen, facet.days.range(range.from..).map(|(_, row)| &row.joined)));
+                for (day, row) in &facet.days {
+                    Arc::make_mut(active.entry(*day).or_default()).add(&row.active);
+                }
+            }
+            let counts = counts_of_sets(range, &active, earlier);
+            let found: Vec<_> = counts.iter().map(|(day, counts)| (*day, counts.users, counts.new_users)).collect();
+            let whole = whole.finish();
+            let rows = whole.days.range(range.from..=range.to);
+            let expected: Vec<_> = rows.map(|(day, row)| (*day, row.active.len(), row.joined.len())).collect();
+            prop_assert_eq!(found, expected);
         }
     }
 }

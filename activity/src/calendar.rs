@@ -20,7 +20,7 @@ pub struct Day(i32);
 
 impl Day {
     /// The day with this number, 0 being 1970-01-01.
-    pub fn new(number: i32) -> Self {
+    pub const fn new(number: i32) -> Self {
         Self(number)
     }
 

@@ -25,6 +25,10 @@ pub(crate) const MAX_QUERY_DEPTH: usize = 15;
 /// The highest complexity of an operation: a field costs 1, an analytic question more (see the resolvers).
 /// GraphiQL's introspection query needs 250.
 pub(crate) const MAX_QUERY_COMPLEXITY: usize = 1_000;
+/// The complexity of a question over a range of days.
+pub(crate) const QUESTION_COMPLEXITY: usize = 50;
+/// The same with a filter, which may have to be answered from the events themselves: a handful in one request.
+pub(crate) const FILTERED_QUESTION_COMPLEXITY: usize = 200;
 
 /// The most events in one `ingestEvents`: about one transaction.
 pub(crate) const MAX_BATCH_EVENTS: usize = 2_000;

@@ -79,6 +79,7 @@ impl Today {
             from: day,
             to: day,
             window_days: 1,
+            filter: None,
         };
         let point = self.store.active_users(question, now).await?.pop();
         point.ok_or(StoreError::Closed)

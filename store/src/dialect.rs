@@ -87,9 +87,14 @@ impl Dialect {
 
     /// The `nth` (from 0) single parameter of a statement that begins with a list of `columns`.
     pub(crate) fn parameter(self, columns: Columns, nth: usize) -> String {
+        format!("${}", self.first_parameter(columns) + nth)
+    }
+
+    /// The number of the first single parameter of a statement that begins with a list of `columns`.
+    pub(crate) fn first_parameter(self, columns: Columns) -> usize {
         match self {
-            Self::Postgres => format!("${}", columns.len() + nth + 1),
-            Self::Sqlite => format!("${}", nth + 2),
+            Self::Postgres => columns.len() + 1,
+            Self::Sqlite => 2,
         }
     }
 
@@ -115,6 +120,23 @@ impl Dialect {
         match self {
             Self::Postgres => format!("STRING_AGG({column}::text, ',')"),
             Self::Sqlite => format!("GROUP_CONCAT({column}, ',')"),
+        }
+    }
+
+    /// Bounds of a column that its own bounds, one row of a list at a time, never exceed: without them PostgreSQL would not see that
+    /// the rows lie within a range, with them SQLite would take the range for each row.
+    pub(crate) fn outer_bounds(self, column: &str, lower: &str, upper: &str) -> String {
+        match self {
+            Self::Postgres => format!("{column} >= {lower} AND {column} < {upper}"),
+            Self::Sqlite => format!("{lower} < {upper}"),
+        }
+    }
+
+    /// A condition that SQLite looks for no index for: without statistics it takes an event type for as good as a user.
+    pub(crate) fn without_index(self, condition: &str) -> String {
+        match self {
+            Self::Postgres => condition.to_owned(),
+            Self::Sqlite => format!("CASE WHEN {condition} THEN 1 ELSE 0 END = 1"),
         }
     }
 

@@ -90,9 +90,42 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// What can be said of an event of this type alone: that it passes, that it does not, or, where its user or its
+    /// properties decide, nothing.
+    pub(crate) fn verdict(&self, event_type: &str) -> Option<bool> {
+        match self {
+            Self::All(parts) => Self::verdict_on_parts(parts, event_type, false),
+            Self::Any(parts) => Self::verdict_on_parts(parts, event_type, true),
+            Self::Not(part) => part.verdict(event_type).map(|passes| !passes),
+            Self::EventType(test) => Some(test.passes(event_type)),
+            Self::UserId(_) | Self::Property { .. } => None,
+        }
+    }
+
+    /// `decisive` is the verdict that settles the whole group.
+    fn verdict_on_parts(parts: &[Self], event_type: &str, decisive: bool) -> Option<bool> {
+        let mut verdict = Some(!decisive);
+        for part in parts {
+            match part.verdict(event_type) {
+                Some(passes) if passes == decisive => return Some(decisive),
+                Some(_) => {}
+                None => verdict = None,
+            }
+        }
+        verdict
+    }
+
+    /// Whether the filter is small enough to be remembered with its answer.
+    pub(crate) fn is_short(&self) -> bool {
+        const BYTES: usize = 16 * 1024;
+        format!("{self:?}").len() <= BYTES
+    }
+}
+
 impl StringTest {
     /// Whether `text` passes.
-    pub(crate) fn passes(&self, text: &str) -> bool {
+    fn passes(&self, text: &str) -> bool {
         match self {
             Self::Eq(wanted) => text == wanted,
             Self::In(wanted) => wanted.iter().any(|wanted| text == wanted),
@@ -307,6 +340,29 @@ mod tests {
         check_text(json!(100), "1", false, false);
         check_text(json!(["a"]), "a", false, false);
         check_text(json!(null), "null", false, false);
+    }
+
+    #[test]
+    fn types_decide_where_they_can() {
+        let is = |name: &str| Filter::EventType(StringTest::Eq(name.to_owned()));
+        let who = || Filter::UserId(StringTest::Eq("ana".to_owned()));
+        let not = |filter| Filter::Not(Box::new(filter));
+        for (filter, verdict) in [
+            (is("buy"), Some(true)),
+            (not(is("buy")), Some(false)),
+            (who(), None),
+            (not(who()), None),
+            (Filter::All(vec![is("buy"), who()]), None),
+            (Filter::All(vec![who(), is("open")]), Some(false)),
+            (Filter::Any(vec![who(), is("buy")]), Some(true)),
+            (Filter::Any(vec![is("open"), who()]), None),
+            (
+                Filter::Any(vec![is("open"), not(Filter::All(vec![]))]),
+                Some(false),
+            ),
+        ] {
+            assert_eq!(filter.verdict("buy"), verdict, "{filter:?}");
+        }
     }
 
     #[test]

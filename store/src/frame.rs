@@ -8,7 +8,7 @@ use std::{
 };
 
 use activity::{
-    active_users::DayCounts,
+    active_users::{DayCounts, users_before},
     calendar::{Day, DayRange},
     fold::{DayActivity, FacetActivity, FacetDelta, fold},
     set::UserSet,
@@ -107,7 +107,7 @@ impl Frame {
         for need in needs {
             let facet = &self.facets[need.position];
             let touched_from = facet.delta.keys().next().copied();
-            if touched_from.is_some() {
+            if need.seen || touched_from.is_some() {
                 wanted.seen.insert(facet.facet, facet.seen_version);
             }
             for (day, (_, version)) in &facet.rows {
@@ -127,7 +127,12 @@ pub(crate) struct Need {
     pub(crate) position: usize,
     /// The days; empty where the counts are enough.
     pub(crate) days: DayRange,
+    /// Whether it matters who was ever seen in the facet.
+    pub(crate) seen: bool,
 }
+
+/// Later than any day with events.
+pub(crate) const LAST_DAY: Day = Day::new(i32::MAX);
 
 /// A need for counts alone.
 pub(crate) fn no_days() -> DayRange {
@@ -141,8 +146,8 @@ pub(crate) fn no_days() -> DayRange {
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) frame: Frame,
-    /// By position in the frame: the days whose sets were loaded.
-    sets: BTreeMap<usize, BTreeMap<Day, DayActivity>>,
+    /// By position in the frame: the days whose sets were loaded, and who was ever seen, if that was.
+    sets: BTreeMap<usize, FacetActivity>,
 }
 
 impl View {
@@ -172,11 +177,10 @@ impl View {
             ))
         });
         let mut activity = FacetActivity {
-            seen: Arc::default(),
+            seen: loaded.seen.get(&facet.facet).cloned().unwrap_or_default(),
             days: rows.collect(),
         };
         if !facet.delta.is_empty() {
-            activity.seen = loaded.seen.get(&facet.facet).cloned().unwrap_or_default();
             for day in fold(&mut activity, &std::mem::take(&mut facet.delta)) {
                 let row = &activity.days[&day];
                 let counts = DayCounts {
@@ -187,7 +191,7 @@ impl View {
                 facet.rows.entry(day).or_default().0 = counts;
             }
         }
-        self.sets.insert(position, activity.days);
+        self.sets.insert(position, activity);
     }
 
     /// The counts of a facet by day.
@@ -201,9 +205,24 @@ impl View {
 
     /// The sets of a facet on the days of `range`, as far as they were needed.
     pub(crate) fn sets(&self, position: usize, range: DayRange) -> impl Iterator<Item = (Day, &DayActivity)> {
-        let days = self.sets.get(&position).into_iter().flatten();
+        let days = self.sets.get(&position).into_iter().flat_map(|facet| &facet.days);
         days.filter(move |(day, _)| range.contains(**day))
             .map(|(day, row)| (*day, row))
+    }
+
+    /// Who was in a facet before `day`. The need must have asked for who was ever seen, and for every day from `day` on.
+    pub(crate) fn users_before(&self, position: usize, day: Day) -> UserSet {
+        let since = DayRange {
+            from: day,
+            to: LAST_DAY,
+        };
+        match self.sets.get(&position) {
+            Some(facet) => users_before(
+                &facet.seen,
+                self.sets(position, since).map(|(_, row)| &row.joined),
+            ),
+            None => UserSet::default(),
+        }
     }
 }
 
@@ -223,6 +242,17 @@ impl Store {
         let view = self.load_view(&snapshot, frame, needs).await?;
         snapshot.commit().await?;
         Ok(view)
+    }
+
+    /// [`Store::view`] inside of `snapshot`.
+    pub(crate) async fn view_in(
+        &self,
+        snapshot: &impl ConnectionTrait,
+        request: &FrameRequest,
+        needs: impl Fn(&Frame) -> Vec<Need> + Send,
+    ) -> Result<View, StoreError> {
+        let frame = self.frame(snapshot, request).await?;
+        self.load_view(snapshot, frame, needs).await
     }
 
     /// The view, if the cache has every set that it needs.

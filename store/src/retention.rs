@@ -139,16 +139,19 @@ impl Store {
                     vec![Need {
                         position: start,
                         days: request.range,
+                        seen: false,
                     }]
                 }
                 _ => {
                     let starts = start.map(|position| Need {
                         position,
                         days: plan.start_days(),
+                        seen: false,
                     });
                     let returns = returning.map(|position| Need {
                         position,
                         days: plan.return_days(),
+                        seen: false,
                     });
                     starts.into_iter().chain(returns).collect()
                 }

@@ -8,16 +8,21 @@ use activity::{
     top_events::{Rank, TopEvents, TypeTotals, rank, top_events},
 };
 use chrono::DateTime;
+use sea_orm::ConnectionTrait;
 
 use crate::{
     Store, StoreError,
     answers::Basis,
     cache::SetKey,
+    database::begin_snapshot,
+    filter::Filter,
+    filtered::{Passing, Source},
     frame::{Frame, FrameRequest, Need, View},
+    passing::{Reading, events_by_day},
 };
 
 /// The event types with the most events or users from `from` to `to`, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TopEventsQuestion {
     /// The first day.
     pub from: Day,
@@ -27,91 +32,169 @@ pub struct TopEventsQuestion {
     pub limit: u32,
     /// What the ranking goes by.
     pub rank: Rank,
+    /// Which events count, a checked filter; none: all of them.
+    pub filter: Option<Filter>,
 }
+
+impl TopEventsQuestion {
+    fn range(&self) -> DayRange {
+        DayRange {
+            from: self.from,
+            to: self.to,
+        }
+    }
+
+    fn limit(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(usize::MAX)
+    }
+}
+
+/// Whose sets have the answer.
+enum Types {
+    /// Every event type's, and everybody's.
+    Every,
+    /// Those of these event types, in the order of their names.
+    These(Vec<String>),
+}
+
+impl Types {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::These(names) => names.binary_search_by(|known| known.as_str().cmp(name)).is_ok(),
+        }
+    }
+}
+
+/// An answer, and what it was computed from if that can be told.
+type Answer = (Option<Basis>, TopEvents);
 
 impl Store {
     /// Ranks event types by events or distinct users, highest first, ties by name ascending; types without events in the
     /// range are left out.
     ///
-    /// The cost follows days times types; ranked by events, only the sets of the types in the answer are touched.
+    /// The cost follows days times types; ranked by events, only the sets of the types in the answer are touched. A filter
+    /// on more than event types is answered from the events in the range.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
     pub async fn top_events(&self, question: TopEventsQuestion) -> Result<TopEvents, StoreError> {
-        self.ask(move |store| async move {
-            let computing = store.top_events_here(question);
-            // No part of this answer depends on "now".
-            let now = DateTime::UNIX_EPOCH;
-            store
-                .inner
-                .answers
-                .top_events
-                .answer(&store, &question, now, computing)
-                .await
+        self.ask(move |store| {
+            let question = question.clone();
+            async move {
+                let computing = store.top_events_here(&question);
+                if question.filter.as_ref().is_some_and(|filter| !filter.is_short()) {
+                    return Ok(computing.await?.1);
+                }
+                // No part of this answer depends on "now".
+                let now = DateTime::UNIX_EPOCH;
+                store
+                    .inner
+                    .answers
+                    .top_events
+                    .answer(&store, &question, now, computing)
+                    .await
+            }
         })
         .await
     }
 
-    async fn top_events_here(
-        &self,
-        question: TopEventsQuestion,
-    ) -> Result<(Option<Basis>, TopEvents), StoreError> {
-        let range = DayRange {
-            from: question.from,
-            to: question.to,
-        };
+    async fn top_events_here(&self, question: &TopEventsQuestion) -> Result<Answer, StoreError> {
         let request = FrameRequest {
             everybody: true,
             every_type: true,
             names: Vec::new(),
+            range: question.range(),
+        };
+        let Some(filter) = &question.filter else {
+            let needs = |frame: &Frame| needs(question, frame, &Types::Every);
+            let view = self.view(&request, needs).await?;
+            return Ok(self.answer_of_sets(question, &view, &Types::Every));
+        };
+        let snapshot = begin_snapshot(&self.inner.read).await?;
+        let types = match self.source(&snapshot, filter).await? {
+            Source::Everybody => Types::Every,
+            Source::Types(names) => Types::These(names),
+            Source::Events(passing) => {
+                let answer = self.top_events_of_events(&snapshot, question, &passing).await?;
+                snapshot.commit().await?;
+                return Ok(answer);
+            }
+        };
+        let view = self
+            .view_in(&snapshot, &request, |frame| needs(question, frame, &types))
+            .await?;
+        snapshot.commit().await?;
+        Ok(self.answer_of_sets(question, &view, &types))
+    }
+
+    fn answer_of_sets(&self, question: &TopEventsQuestion, view: &View, types: &Types) -> Answer {
+        let range = question.range();
+        let frame = &view.frame;
+        let totals = |position: usize| {
+            let facet = &frame.facets[position];
+            TypeTotals {
+                event_type: facet.name.clone().unwrap_or_default(),
+                events: facet.events(range),
+                users: self.distinct_users(view, position, range),
+            }
+        };
+        let rows = candidates(question, frame, types)
+            .into_iter()
+            .map(totals)
+            .collect();
+        let ranked = rank_totals(question, rows);
+        let (total_events, total_users) = match (types, frame.position(None)) {
+            (Types::Every, Some(everybody)) => {
+                let totals = totals(everybody);
+                (totals.events, totals.users)
+            }
+            _ => {
+                let positions = with_events(question, frame, types);
+                let events = positions
+                    .iter()
+                    .map(|position| frame.facets[*position].events(range));
+                let sets = positions.iter().flat_map(|position| view.sets(*position, range));
+                let users = UserSet::union_of(sets.map(|(_, row)| &row.active));
+                (events.sum(), users.len())
+            }
+        };
+        (Basis::of(frame), top_events(ranked, total_events, total_users))
+    }
+
+    async fn top_events_of_events(
+        &self,
+        snapshot: &impl ConnectionTrait,
+        question: &TopEventsQuestion,
+        passing: &Passing,
+    ) -> Result<Answer, StoreError> {
+        let range = question.range();
+        let request = FrameRequest {
+            everybody: true,
+            every_type: false,
+            names: Vec::new(),
             range,
         };
-        let limit = usize::try_from(question.limit).unwrap_or(usize::MAX);
-        let candidates = |frame: &Frame| -> Vec<usize> {
-            let types = (0..frame.facets.len()).filter(|position| frame.facets[*position].name.is_some());
-            let types: Vec<usize> = types
-                .filter(|position| frame.facets[*position].events(range) > 0)
-                .collect();
-            match question.rank {
-                Rank::Users => types,
-                Rank::Events => rank(types, limit, |position| {
-                    let facet = &frame.facets[*position];
-                    (facet.events(range), facet.name.clone().unwrap_or_default())
-                }),
-            }
+        let frame = self.frame(snapshot, &request).await?;
+        let Some(everybody) = frame.position(None).map(|position| &frame.facets[position]) else {
+            return Err(StoreError::internal("there is no facet of everybody"));
         };
-        let needs = |frame: &Frame| -> Vec<Need> {
-            let positions = candidates(frame).into_iter().chain(frame.position(None));
-            positions
-                .map(|position| Need {
-                    position,
-                    days: range,
-                })
-                .collect()
-        };
-        let view = self.view(&request, needs).await?;
-        let users = |position: usize| self.distinct_users(&view, position, range);
-        let totals = |position: usize| {
-            let facet = &view.frame.facets[position];
-            let event_type = facet.name.clone().unwrap_or_default();
-            TypeTotals {
-                event_type,
-                events: facet.events(range),
-                users: users(position),
-            }
-        };
-        let types: Vec<TypeTotals> = candidates(&view.frame).into_iter().map(totals).collect();
-        let ranked = rank(types, limit, |row| {
-            let count = match question.rank {
-                Rank::Events => row.events,
-                Rank::Users => row.users,
-            };
-            (count, row.event_type.clone())
+        let events = events_by_day(range, |day| everybody.events(DayRange { from: day, to: day }));
+        let found = Reading::new(self, snapshot, &passing.filter)
+            .types(&events)
+            .await?;
+        let total_events = found.values().map(|of_type| of_type.0).sum();
+        let mut users = UserSet::default();
+        for of_type in found.values() {
+            users.add(&of_type.1);
+        }
+        let rows = found.into_iter().map(|(event_type, (events, users))| TypeTotals {
+            event_type,
+            events,
+            users: users.len(),
         });
-        let everybody = view.frame.position(None);
-        let total_events = everybody.map_or(0, |position| view.frame.facets[position].events(range));
-        let answer = top_events(ranked, total_events, everybody.map_or(0, users));
-        Ok((Basis::of(&view.frame), answer))
+        let ranked = rank_totals(question, rows.collect());
+        Ok((Basis::of(&frame), top_events(ranked, total_events, users.len())))
     }
 
     /// Distinct users of a facet over `range`, whose sets the view has.
@@ -155,4 +238,57 @@ impl Store {
         });
         settled.or_len(&recent)
     }
+}
+
+/// The event types of the question with events in its range, by position.
+fn with_events(question: &TopEventsQuestion, frame: &Frame, types: &Types) -> Vec<usize> {
+    let has_events = |position: &usize| {
+        let facet = &frame.facets[*position];
+        let asked = facet.name.as_deref().is_some_and(|name| types.has(name));
+        asked && facet.events(question.range()) > 0
+    };
+    (0..frame.facets.len()).filter(has_events).collect()
+}
+
+/// The event types that may be in the answer: ranked by events, the counts tell which.
+fn candidates(question: &TopEventsQuestion, frame: &Frame, types: &Types) -> Vec<usize> {
+    let types = with_events(question, frame, types);
+    match question.rank {
+        Rank::Users => types,
+        Rank::Events => rank(types, question.limit(), |position| {
+            let facet = &frame.facets[*position];
+            (
+                facet.events(question.range()),
+                facet.name.clone().unwrap_or_default(),
+            )
+        }),
+    }
+}
+
+/// The sets of the candidates, and those that tell how many users there are over all types.
+fn needs(question: &TopEventsQuestion, frame: &Frame, types: &Types) -> Vec<Need> {
+    let positions = match types {
+        Types::Every => {
+            let mut positions = candidates(question, frame, types);
+            positions.extend(frame.position(None));
+            positions
+        }
+        Types::These(_) => with_events(question, frame, types),
+    };
+    let need = |position| Need {
+        position,
+        days: question.range(),
+        seen: false,
+    };
+    positions.into_iter().map(need).collect()
+}
+
+fn rank_totals(question: &TopEventsQuestion, rows: Vec<TypeTotals>) -> Vec<TypeTotals> {
+    rank(rows, question.limit(), |row| {
+        let count = match question.rank {
+            Rank::Events => row.events,
+            Rank::Users => row.users,
+        };
+        (count, row.event_type.clone())
+    })
 }

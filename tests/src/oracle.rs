@@ -9,7 +9,8 @@ use activity::retention::{Cell, Cohort, Criterion, Entry, Pooled, Retention};
 use activity::top_events::{Rank, TopEvent, TopEvents};
 use chrono::{DateTime, Datelike, Days, DurationRound, NaiveDate, Offset, TimeDelta, Utc};
 use chrono_tz::Tz;
-use store::{ActiveUsersQuestion, EventType, RetentionQuestion, TopEventsQuestion, UserFacts};
+use store::filter::Filter;
+use store::{ActiveUsersQuestion, EventType, RetentionQuestion, StoredEvent, TopEventsQuestion, UserFacts};
 
 use crate::events::Event;
 
@@ -30,15 +31,27 @@ impl Oracle {
         Self { zone, events }
     }
 
+    /// What would have been stored of those events alone that pass a filter.
+    fn passing(&self, filter: Option<&Filter>) -> Self {
+        let passes =
+            |event: &Event| filter.is_none_or(|filter| filter.matches(&StoredEvent::from(&event.parsed())));
+        let events = self.events.iter().filter(|(_, event)| passes(event));
+        Self {
+            zone: self.zone,
+            events: events.cloned().collect(),
+        }
+    }
+
     /// Active users: for each day the distinct users of the days `D - N + 1 ..= D`, and who was new on `D`.
     pub fn active_users(&self, question: &ActiveUsersQuestion, now: DateTime<Utc>) -> Vec<ActiveUsersPoint> {
         let today = local_day(self.zone, now);
+        let passing = self.passing(question.filter.as_ref());
         days(question.from.date(), question.to.date())
             .map(|day| {
                 let start = day - Days::new(u64::from(question.window_days) - 1);
-                let users = self.users_where(|other, _| start <= other && other <= day);
-                let seen_before = self.users_where(|other, _| other < day);
-                let on_day = self.users_where(|other, _| other == day);
+                let users = passing.users_where(|other, _| start <= other && other <= day);
+                let seen_before = passing.users_where(|other, _| other < day);
+                let on_day = passing.users_where(|other, _| other == day);
                 let new_users = on_day.iter().filter(|user| !seen_before.contains(user)).count();
                 ActiveUsersPoint {
                     day: Day::from_date(day),
@@ -52,11 +65,12 @@ impl Oracle {
 
     /// Top events: per type its events and distinct users, ranked, ties by name.
     pub fn top_events(&self, question: &TopEventsQuestion) -> TopEvents {
+        let passing = self.passing(question.filter.as_ref());
         let (from, to) = (question.from.date(), question.to.date());
         let in_range = |day: NaiveDate| from <= day && day <= to;
-        let total_events = self.events.iter().filter(|(day, _)| in_range(*day)).count() as u64;
+        let total_events = passing.events.iter().filter(|(day, _)| in_range(*day)).count() as u64;
         let mut types: Vec<&str> = Vec::new();
-        for (day, event) in &self.events {
+        for (day, event) in &passing.events {
             if in_range(*day) && !types.contains(&event.event_type.as_str()) {
                 types.push(&event.event_type);
             }
@@ -64,7 +78,7 @@ impl Oracle {
         let mut rows: Vec<TopEvent> = Vec::new();
         for event_type in types {
             let of_type = |day: NaiveDate, event: &Event| in_range(day) && event.event_type == event_type;
-            let events = self
+            let events = passing
                 .events
                 .iter()
                 .filter(|(day, event)| of_type(*day, event))
@@ -72,7 +86,7 @@ impl Oracle {
             rows.push(TopEvent {
                 event_type: event_type.to_owned(),
                 events,
-                users: self.users_where(of_type).len() as u64,
+                users: passing.users_where(of_type).len() as u64,
                 share: Some(events as f64 / total_events as f64),
             });
         }
@@ -87,7 +101,7 @@ impl Oracle {
             rows,
             total_events,
             other_events: total_events - shown,
-            total_users: self.users_where(|day, _| in_range(day)).len() as u64,
+            total_users: passing.users_where(|day, _| in_range(day)).len() as u64,
         }
     }
 

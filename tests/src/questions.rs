@@ -24,6 +24,7 @@ pub fn active_users(from: &str, to: &str, window_days: u32) -> ActiveUsersQuesti
         from: day(from),
         to: day(to),
         window_days,
+        filter: None,
     }
 }
 
@@ -37,6 +38,7 @@ pub fn top_events(from: &str, to: &str, limit: u32, rank: Rank) -> TopEventsQues
         to: day(to),
         limit,
         rank,
+        filter: None,
     }
 }
 

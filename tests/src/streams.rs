@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::events::{Event, date};
+use crate::filters;
 
 /// Zones whose clocks do something within [`SPAN_DAYS`] days of the date beside them.
 const ZONES: [(Tz, &str); 8] = [
@@ -147,10 +148,14 @@ impl Stream {
     }
 
     fn properties(&mut self) -> Map<String, Value> {
+        if self.random.random_bool(0.4) {
+            return filters::properties(&mut self.random);
+        }
         let values = [
             json!({}),
             json!({ "amount": 11.77, "quantity": 1 }),
-            json!({ "nested": { "list": [1, "two", null, true, { "deep": [] }] }, "": "empty key" }),
+            json!({ "amount": 5, "plan": "pro" }),
+            json!({ "plan": "free", "nested": { "list": [1, "two", null, true, { "deep": [] }] }, "": "empty key" }),
             json!({ "text": "'; DROP TABLE events; -- \u{202e} \\u0000 \"quoted\"", "big": 9_007_199_254_740_993_u64 }),
         ];
         let value = values.choose(&mut self.random).and_then(Value::as_object);

@@ -4,8 +4,9 @@ use activity::active_users::ActiveUsersPoint as Point;
 use async_graphql::{Context, Object, ScalarType, SimpleObject, Value};
 use store::ActiveUsersQuestion;
 
-use super::arguments::{bounded, day_range};
+use super::arguments::{bounded, day_range, question_cost};
 use super::error::Result;
+use super::filter::EventFilter;
 use super::guard::Needs;
 use super::resources::Resources;
 use super::rows::{Row, Rows};
@@ -21,7 +22,13 @@ impl ActiveUsersQuery {
     ///
     /// The window reaches before `from`, so the first days are not too low. Every day of the range has a point, also
     /// a day without events.
-    #[graphql(guard = "Needs::Query", complexity = "50 + child_complexity")]
+    ///
+    /// A filter on event types alone is answered as fast as no filter. Any other is read from the events themselves: that takes
+    /// longer the more of them there are, and ends with TIMEOUT after ten seconds; then ask for fewer days.
+    #[graphql(
+        guard = "Needs::Query",
+        complexity = "question_cost(filter.as_ref()) + child_complexity"
+    )]
     async fn dau(
         &self,
         context: &Context<'_>,
@@ -32,6 +39,7 @@ impl ActiveUsersQuery {
             default = 1
         )]
         window_days: i32,
+        #[graphql(desc = "Which events count; without it, all of them.")] filter: Option<EventFilter>,
     ) -> Result<ActiveUsers> {
         let range = day_range(from, to)?;
         let window_days = bounded("windowDays", window_days, 1, MAX_WINDOW_DAYS)?;
@@ -40,6 +48,7 @@ impl ActiveUsersQuery {
             from: range.from,
             to: range.to,
             window_days,
+            filter: filter.map(EventFilter::parse).transpose()?,
         };
         let points = resources.store.active_users(question, resources.now()).await?;
         Ok(ActiveUsers {
@@ -65,7 +74,7 @@ pub(super) struct ActiveUsersPoint {
     date: LocalDate,
     /// Distinct users with at least one event in the window that ends on this day.
     users: Count,
-    /// Users whose first event ever fell on this day.
+    /// Users whose first event ever (of those that pass the filter) fell on this day.
     new_users: Count,
     /// Whether the day is over; until then its numbers rise. Late events may raise those of complete days as well.
     complete: bool,

@@ -6,8 +6,17 @@ use activity::calendar::DayRange;
 use store::new_event::MAX_NAME_BYTES;
 
 use super::error::{ApiError, Result};
+use super::filter::EventFilter;
 use super::scalars::LocalDate;
-use crate::limits::MAX_RANGE_DAYS;
+use crate::limits::{FILTERED_QUESTION_COMPLEXITY, MAX_RANGE_DAYS, QUESTION_COMPLEXITY};
+
+/// The complexity of a question over a range of days.
+pub(super) fn question_cost(filter: Option<&EventFilter>) -> usize {
+    match filter {
+        None => QUESTION_COMPLEXITY,
+        Some(_) => FILTERED_QUESTION_COMPLEXITY,
+    }
+}
 
 /// The days from `from` to `to`, both included.
 pub(super) fn day_range(from: LocalDate, to: LocalDate) -> Result<DayRange> {

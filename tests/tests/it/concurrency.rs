@@ -187,7 +187,7 @@ async fn answers_hold_every_acknowledged_event_while_it_is_folded(database: Test
 async fn check_active_users(store: &Store, stored: &[Event]) {
     let question = active_users("2025-12-31", "2026-01-02", 1);
     let found = store
-        .active_users(question, arrival())
+        .active_users(question.clone(), arrival())
         .await
         .expect("the store answers");
     assert_eq!(

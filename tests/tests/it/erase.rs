@@ -177,7 +177,7 @@ async fn a_user_who_is_not_blocked_may_come_again(database: TestDatabase) {
     other_server.fold_all().await.expect("the fold works");
     verify_is_clean(&other_server).await;
     let question = active_users("2026-02-27", "2026-03-08", 3);
-    let found = other_server.active_users(question, arrival()).await;
+    let found = other_server.active_users(question.clone(), arrival()).await;
     let oracle = Oracle::new(other_server.timezone(), &sent);
     assert_eq!(
         found.expect("the store answers"),

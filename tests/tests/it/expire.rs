@@ -65,7 +65,7 @@ const FOUR_DAYS: &str = "
 async fn check_numbers(store: &Store, stored: &[Event]) {
     let oracle = Oracle::new(store.timezone(), stored);
     let question = active_users("2026-02-27", "2026-03-06", 3);
-    let found = store.active_users(question, arrival()).await;
+    let found = store.active_users(question.clone(), arrival()).await;
     assert_eq!(
         found.expect("the store answers"),
         oracle.active_users(&question, arrival())
@@ -458,9 +458,10 @@ async fn check_answers(store: &Store, stream: &mut Stream, stored: &[Event]) {
         from,
         to,
         window_days: stream.random.random_range(1..40),
+        filter: None,
     };
     let found = store
-        .active_users(question, now)
+        .active_users(question.clone(), now)
         .await
         .expect("the store answers");
     assert_eq!(
@@ -473,8 +474,12 @@ async fn check_answers(store: &Store, stream: &mut Stream, stored: &[Event]) {
         to,
         limit: 5,
         rank: activity::top_events::Rank::Users,
+        filter: None,
     };
-    let found = store.top_events(question).await.expect("the store answers");
+    let found = store
+        .top_events(question.clone())
+        .await
+        .expect("the store answers");
     assert_eq!(found, oracle.top_events(&question), "seed {seed}: {question:?}");
     for _ in 0..3 {
         let question = random_retention(stream);

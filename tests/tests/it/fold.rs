@@ -37,7 +37,7 @@ async fn check_answers(store: &Store, events: &[Event]) {
     for window_days in [1, 2] {
         let question = active_users("2025-12-31", "2026-01-03", window_days);
         let found = store
-            .active_users(question, arrival())
+            .active_users(question.clone(), arrival())
             .await
             .expect("the store answers");
         assert_eq!(

@@ -17,6 +17,8 @@ on_both_databases!(
     the_defaults_are_those_of_the_contract,
     days_are_those_of_the_reporting_time_zone,
     wrong_questions_are_the_askers_fault,
+    filters_are_understood_and_answered,
+    wrong_filters_are_the_askers_fault,
     every_answer_counts_what_was_acknowledged_before,
 );
 
@@ -146,6 +148,124 @@ async fn wrong_questions_are_the_askers_fault(database: TestDatabase) {
         );
         assert_eq!(error["extensions"]["retryable"], false, "{question}");
     }
+    server.stop().await;
+}
+
+async fn filters_are_understood_and_answered(database: TestDatabase) {
+    let mut server = filled(&database).await;
+    store(&mut server, "2026-03-09T08:00Z ana buy #buy").await;
+    let query = "query ($filter: EventFilter) { \
+                 dau(from: \"2026-03-08\", to: \"2026-03-09\", filter: $filter) { points { users newUsers } } \
+                 topEvents(from: \"2026-03-07\", to: \"2026-03-10\", filter: $filter) { \
+                   totalEvents totalUsers rows { eventType events } } }";
+    let opened_or_bought = json!({ "eventType": { "in": ["open", "buy"] } });
+    let is_ana = json!({ "userId": { "startsWith": "an" } });
+    for (filter, users, new_users, types) in [
+        (
+            json!(null),
+            [2, 1],
+            [1, 0],
+            json!([["open", 3], ["signup", 2], ["buy", 1]]),
+        ),
+        (
+            opened_or_bought.clone(),
+            [1, 1],
+            [0, 0],
+            json!([["open", 3], ["buy", 1]]),
+        ),
+        (
+            json!({ "all": [opened_or_bought, { "not": is_ana }] }),
+            [0, 0],
+            [0, 0],
+            json!([["open", 1]]),
+        ),
+        (
+            json!({ "property": { "path": ["plan"], "is": { "exists": true } } }),
+            [0, 0],
+            [0, 0],
+            json!([]),
+        ),
+    ] {
+        let data = server.data(query, json!({ "filter": filter })).await;
+        let points = data["dau"]["points"].as_array().cloned().unwrap_or_default();
+        let column = |name: &str| -> Vec<Value> { points.iter().map(|point| point[name].clone()).collect() };
+        assert_eq!(column("users"), users, "{filter}");
+        assert_eq!(column("newUsers"), new_users, "{filter}");
+        let rows = data["topEvents"]["rows"].as_array().cloned().unwrap_or_default();
+        let rows: Value = rows
+            .iter()
+            .map(|row| json!([row["eventType"], row["events"]]))
+            .collect();
+        assert_eq!(rows, types, "{filter}");
+    }
+    server.stop().await;
+}
+
+async fn wrong_filters_are_the_askers_fault(database: TestDatabase) {
+    let mut server = Running::start(&database).await;
+    let deep = (0..11).fold(
+        json!({ "eventType": { "eq": "a" } }),
+        |inner, _| json!({ "not": inner }),
+    );
+    let property = |is: Value| json!({ "property": { "path": ["a"], "is": is } });
+    for (filter, part) in [
+        (
+            json!({ "eventType": { "eq": "a", "contains": "b" } }),
+            "exactly one",
+        ),
+        (
+            json!({ "eventType": { "eq": "a" }, "userId": { "eq": "b" } }),
+            "exactly one",
+        ),
+        (json!({}), "exactly one"),
+        (property(json!({ "eq": null })), "exactly one"),
+        (property(json!({ "gt": "5" })), "Float"),
+        (property(json!({ "contains": 5 })), "String"),
+        (
+            json!({ "eventType": { "in": [] } }),
+            "filter.eventType.in must have at least one value",
+        ),
+        (
+            property(json!({ "in": [] })),
+            "filter.property.is.in must have at least one value",
+        ),
+        (
+            json!({ "any": [{ "property": { "path": [], "is": { "exists": true } } }] }),
+            "filter.any.0.property.path must have",
+        ),
+        (deep, "lies more than 10 levels"),
+        (
+            json!({ "userId": { "eq": "x".repeat(300) } }),
+            "filter.userId.eq is 300 bytes long",
+        ),
+    ] {
+        let query = "query ($filter: EventFilter) { dau(from: \"2026-03-01\", to: \"2026-03-01\", filter: $filter) { timezone } }";
+        let answer = server.send(query, json!({ "filter": filter })).await;
+        let error = answer.json()["errors"][0].clone();
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.contains(part), "{filter}: {message}");
+        let code = error["extensions"]["code"].as_str().unwrap_or_default();
+        assert!(
+            ["BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"].contains(&code),
+            "{filter}: {code}"
+        );
+    }
+    let question = |count: usize| {
+        let one = |number| {
+            format!(
+                "q{number}: dau(from: \"2026-03-01\", to: \"2026-03-01\", filter: {{ userId: {{ eq: \"ana\" }} }}) {{ timezone }} "
+            )
+        };
+        let all: String = (0..count).map(one).collect();
+        format!("{{ {all} }}")
+    };
+    let answer = server.send(&question(4), json!({})).await;
+    assert!(answer.json().get("errors").is_none(), "{}", answer.text());
+    let answer = server.send(&question(5), json!({})).await;
+    assert_eq!(
+        answer.json()["errors"][0]["extensions"]["code"],
+        "GRAPHQL_LIMIT_EXCEEDED"
+    );
     server.stop().await;
 }
 

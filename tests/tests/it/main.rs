@@ -45,6 +45,7 @@ mod faults_sqlite;
 mod faults_stop;
 mod faults_together;
 mod filter;
+mod filtered;
 mod fold;
 mod graphql_answers;
 mod graphql_events;

@@ -15,6 +15,8 @@ on_both_databases!(
     pages_of_events_are_read_by_time,
     pages_of_a_users_events_are_read_by_user,
     facts_of_users_are_read_by_user,
+    events_that_pass_are_read_by_time_or_type,
+    whether_users_passed_before_is_read_by_user,
 );
 
 const SAME_DAY: [&str; 2] = [
@@ -46,6 +48,11 @@ const EXPIRE: [&str; 2] = [
     include_str!("../../../store/src/snapshots/store__expire_sql__tests__expire_postgres.snap"),
 ];
 
+const PASSING: [&str; 2] = [
+    include_str!("../../../store/src/snapshots/store__passing__tests__passing_sqlite.snap"),
+    include_str!("../../../store/src/snapshots/store__passing__tests__passing_postgres.snap"),
+];
+
 /// The statement of this name in the snapshot of the database's dialect.
 fn statement(database: &TestDatabase, snapshots: [&'static str; 2], name: &str) -> &'static str {
     let snapshot = match database.backend() {
@@ -54,6 +61,19 @@ fn statement(database: &TestDatabase, snapshots: [&'static str; 2], name: &str) 
     };
     let start = snapshot
         .find(&format!("-- store: {name}\n"))
+        .expect("the statement");
+    let rest = &snapshot[start..];
+    rest.split(";\n\n").next().unwrap_or(rest)
+}
+
+/// As [`statement`], the last one of this name: that of a filter on event types as well.
+fn narrowed_statement(database: &TestDatabase, snapshots: [&'static str; 2], name: &str) -> &'static str {
+    let snapshot = match database.backend() {
+        Backend::Sqlite => snapshots[0],
+        Backend::Postgres => snapshots[1],
+    };
+    let start = snapshot
+        .rfind(&format!("-- store: {name}\n"))
         .expect("the statement");
     let rest = &snapshot[start..];
     rest.split(";\n\n").next().unwrap_or(rest)
@@ -261,4 +281,96 @@ async fn facts_of_users_are_read_by_user(database: TestDatabase) {
         !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
         "{plan}"
     );
+}
+
+async fn events_that_pass_are_read_by_time_or_type(database: TestDatabase) {
+    for (name, narrowed, index) in [
+        ("passing_days", false, "events_by_time"),
+        ("passing_days", true, "events_by_type"),
+        ("passing_types", false, "events_by_time"),
+        ("passing_types", true, "events_by_type"),
+    ] {
+        let sql = if narrowed {
+            narrowed_statement(&database, PASSING, name)
+        } else {
+            statement(&database, PASSING, name)
+        };
+        let of_days = name == "passing_days";
+        let plan = match database.backend() {
+            Backend::Sqlite => {
+                let mut values: Vec<Value> = vec![0_i64.into(), 86_400_000_000_i64.into()];
+                if of_days {
+                    values.insert(0, "[[0,0,86400000000]]".into());
+                }
+                if narrowed {
+                    values.push("[\"buy\"]".into());
+                }
+                values.extend(["$.\"plan\"".into(), "\"pro\"".into()]);
+                sqlite_plan(&database, sql, values).await
+            }
+            Backend::Postgres => {
+                let (types, values) = if of_days {
+                    (
+                        "integer[], bigint[], bigint[], bigint, bigint",
+                        "'{0}', '{0}', '{86400000000}', 0, 86400000000",
+                    )
+                } else {
+                    ("bigint, bigint", "0, 86400000000")
+                };
+                let (narrow_type, narrow_value) = if narrowed {
+                    (", text[]", ", '{buy}'")
+                } else {
+                    ("", "")
+                };
+                let types = format!("{types}{narrow_type}, text, text");
+                let values = format!("{values}{narrow_value}, 'plan', '\"pro\"'");
+                postgres_plan(&database, sql, &types, &values).await
+            }
+        };
+        // An empty table has no statistics: PostgreSQL may find the time as good as the type.
+        let found =
+            plan.contains(index) || (database.backend() == Backend::Postgres && plan.contains("events_by_t"));
+        assert!(found, "{name}: {plan}");
+        assert!(
+            !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
+            "{name}: {plan}"
+        );
+    }
+}
+
+async fn whether_users_passed_before_is_read_by_user(database: TestDatabase) {
+    for narrowed in [false, true] {
+        let sql = if narrowed {
+            narrowed_statement(&database, PASSING, "passing_earlier")
+        } else {
+            statement(&database, PASSING, "passing_earlier")
+        };
+        let plan = match database.backend() {
+            Backend::Sqlite => {
+                let mut values: Vec<Value> = vec!["[[0]]".into(), 86_400_000_000_i64.into()];
+                if narrowed {
+                    values.push("[\"buy\"]".into());
+                }
+                values.extend(["$.\"plan\"".into(), "\"pro\"".into()]);
+                sqlite_plan(&database, sql, values).await
+            }
+            Backend::Postgres => {
+                let (narrow_type, narrow_value) = if narrowed {
+                    (", text[]", ", '{buy}'")
+                } else {
+                    ("", "")
+                };
+                let types = format!("bigint[], bigint{narrow_type}, text, text");
+                let values = format!("'{{0}}', 86400000000{narrow_value}, 'plan', '\"pro\"'");
+                postgres_plan(&database, sql, &types, &values).await
+            }
+        };
+        if database.backend() == Backend::Sqlite {
+            assert!(plan.contains("events_by_user"), "{plan}");
+        }
+        assert!(
+            !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
+            "{plan}"
+        );
+    }
 }

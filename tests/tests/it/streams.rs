@@ -10,9 +10,11 @@ use activity::top_events::Rank;
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
+use store::filter::Filter;
 use store::{ActiveUsersQuestion, IngestOutcome, RetentionQuestion, Store, TopEventsQuestion};
 use tests::database::TestDatabase;
 use tests::events::Event;
+use tests::filters;
 use tests::oracle::Oracle;
 use tests::streams::{Expected, Stream, deliver};
 
@@ -122,9 +124,10 @@ pub(crate) async fn check_answers(store: &Store, stream: &mut Stream, stored: &[
         from,
         to,
         window_days,
+        filter: random_filter(stream, stored),
     };
     let found = store
-        .active_users(question, now)
+        .active_users(question.clone(), now)
         .await
         .expect("the store answers");
     assert_eq!(
@@ -144,8 +147,12 @@ pub(crate) async fn check_answers(store: &Store, stream: &mut Stream, stored: &[
         to,
         limit: stream.random.random_range(1..=12),
         rank,
+        filter: random_filter(stream, stored),
     };
-    let found = store.top_events(question).await.expect("the store answers");
+    let found = store
+        .top_events(question.clone())
+        .await
+        .expect("the store answers");
     assert_eq!(found, oracle.top_events(&question), "{context}: {question:?}");
 
     let found = store.event_types(String::new(), 1_000).await;
@@ -195,6 +202,7 @@ async fn check_invariants(store: &Store, question: &RetentionQuestion, now: Date
             from: question.from,
             to: question.to,
             window_days,
+            filter: None,
         };
         counts.push(
             store
@@ -238,6 +246,18 @@ pub(crate) fn random_retention(stream: &mut Stream) -> RetentionQuestion {
         } else {
             Criterion::OnOrAfter
         },
+    }
+}
+
+/// Often none, else one of all kinds or one of event types alone, which takes another way to the answer.
+fn random_filter(stream: &mut Stream, stored: &[Event]) -> Option<Filter> {
+    if stored.is_empty() {
+        return None;
+    }
+    match stream.random.random_range(0..3) {
+        0 => None,
+        1 => Some(filters::type_filter(&mut stream.random, stored)),
+        _ => Some(filters::filter(&mut stream.random, stored)),
     }
 }
 

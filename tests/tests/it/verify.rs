@@ -49,7 +49,7 @@ async fn filled(database: &TestDatabase) -> (Store, Vec<Event>) {
 async fn check_answers(store: &Store, events: &[Event]) {
     let question = active_users("2025-12-30", "2026-01-04", 2);
     let found = store
-        .active_users(question, arrival())
+        .active_users(question.clone(), arrival())
         .await
         .expect("the store answers");
     assert_eq!(
@@ -71,7 +71,7 @@ async fn check_found(database: &TestDatabase, damage: &str) {
     verify_is_clean(&store).await;
     let question = active_users("2025-12-30", "2026-01-04", 1);
     let points = store
-        .active_users(question, arrival())
+        .active_users(question.clone(), arrival())
         .await
         .expect("the store answers");
     assert_eq!(points.iter().map(|point| point.new_users).sum::<u64>(), 97);
@@ -187,7 +187,7 @@ async fn rebuild_into_another_zone_moves_the_days(database: TestDatabase) {
         verify_is_clean(&store).await;
         let question = active_users(&stream.from.to_string(), &stream.to.to_string(), 7);
         let found = store
-            .active_users(question, arrival())
+            .active_users(question.clone(), arrival())
             .await
             .expect("the store answers");
         assert_eq!(
@@ -216,7 +216,7 @@ async fn rebuild_into_another_zone_reaches_a_running_store(database: TestDatabas
     events.extend(more);
     let question = active_users("2025-12-30", "2026-01-04", 2);
     let found = running
-        .active_users(question, arrival())
+        .active_users(question.clone(), arrival())
         .await
         .expect("the store answers");
     assert_eq!(
