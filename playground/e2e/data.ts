@@ -8,6 +8,7 @@ interface EventInput {
   readonly userId: string;
   readonly eventType: string;
   readonly occurredAt: string;
+  readonly properties: Readonly<Record<string, unknown>>;
 }
 
 const TYPES = ['page_view', 'search', 'add_to_cart', 'purchase', 'share', 'comment', 'invite', 'upload', 'export', 'login', 'settings'];
@@ -23,7 +24,8 @@ export function sampleEvents(lastDay: string): EventInput[] {
   const add = (user: number, eventType: string, day: string, second: number): void => {
     const number = String(events.length).padStart(12, '0');
     const time = new Date(Date.parse(`${day}T00:00:00Z`) + second * 1000).toISOString();
-    events.push({ eventId: `00000000-0000-4000-8000-${number}`, userId: `user-${user}`, eventType, occurredAt: time });
+    const properties = { plan: user % 3 === 0 ? 'pro' : 'free', cart: { total: (events.length * 7) % 200 } };
+    events.push({ eventId: `00000000-0000-4000-8000-${number}`, userId: `user-${user}`, eventType, occurredAt: time, properties });
   };
   for (let user = 0; user < 70; user += 1) {
     const joined = Math.floor(random() * DAYS);

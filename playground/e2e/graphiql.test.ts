@@ -3,6 +3,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { expectAccessible, launchBrowser, visit } from './browser';
+import { send } from './data';
 import { Server } from './server';
 
 const EDITOR_DELAY_MS = 700;
@@ -34,13 +35,15 @@ test('the first visit tells the story: stored, duplicate, counted', async () => 
   const { page, faults, foreign, close } = await visit(browser, `${server.url}/graphiql`);
   await page.waitForSelector('.graphiql-query-editor .view-line');
   const tabs = (await page.getByRole('tab').allTextContents()).map((name) => name.replace(/kb icon$/, ''));
-  expect(tabs.slice(0, 5)).toEqual(['SendAnEvent', 'SendItAgain', 'WhoWasActive', 'WhatHappenedMost', 'WhoCameBack']);
+  expect(tabs.slice(0, 7)).toEqual(['SendAnEvent', 'SendItAgain', 'WhoWasActive', 'WhatHappenedMost', 'WhoCameBack', 'WhatDidTheyDo', 'WatchItLive']);
   expect(await run(page, 'SendAnEvent')).toContain('STORED');
   expect(await run(page, 'SendItAgain')).toContain('DUPLICATE');
   const active = JSON.parse(await run(page, 'WhoWasActive')) as { data: { dau: { points: { users: number }[] } } };
   expect(active.data.dau.points.reduce((sum, point) => sum + point.users, 0)).toBe(1);
   expect(await run(page, 'WhatHappenedMost')).toContain('signup');
   expect(await run(page, 'WhoCameBack')).toContain('cohorts');
+  const events = JSON.parse(await run(page, 'WhatDidTheyDo')) as { data: { events: { nodes: { user: { eventCount: number } }[] } } };
+  expect(events.data.events.nodes.map(({ user }) => user.eventCount)).toEqual([1]);
   await expectAccessible(page, { exclude: ['.graphiql-container'] });
   expect([faults, foreign]).toEqual([[], []]);
   await close();
@@ -59,6 +62,25 @@ test('a link opens with its query and variables', async () => {
   const { page, faults, close } = await visit(browser, `${server.url}/graphiql?${link}`);
   await page.waitForSelector('.graphiql-query-editor .view-line');
   expect(await run(page, 'Linked')).toContain('totalEvents');
+  expect(faults).toEqual([]);
+  await close();
+});
+
+test('a subscription shows events as they are stored', async () => {
+  const { page, faults, close } = await visit(browser, `${server.url}/graphiql`);
+  await page.waitForSelector('.graphiql-query-editor .view-line');
+  await page.getByRole('tab', { name: 'WatchItLive' }).click();
+  await page.waitForFunction(() => document.querySelector('.graphiql-query-editor')?.textContent?.replaceAll(/\s/g, '').includes('WatchItLive'));
+  await page.waitForTimeout(EDITOR_DELAY_MS);
+  const opened = page.waitForEvent('websocket');
+  await page.getByRole('button', { name: /Execute query/ }).click();
+  await (await opened).waitForEvent('framereceived');
+  // The subscription begins a moment after the socket does, and says nothing until something happens.
+  for (let number = 0; (await page.locator('.result-window').textContent())?.includes('grace') !== true; number += 1) {
+    await send(server, [{ eventId: crypto.randomUUID(), userId: 'grace', eventType: 'signup' }]);
+    await page.waitForTimeout(200);
+    expect(number, 'an event arrives').toBeLessThan(100);
+  }
   expect(faults).toEqual([]);
   await close();
 });

@@ -43,9 +43,10 @@ export async function generatedTypes() {
     plugins: [{ operations: {} }],
     pluginMap: { operations },
   });
-  const constants = documents.map(({ location, rawSDL }) => {
+  const constants = documents.map(({ location, document, rawSDL }) => {
     const name = location.replace('.graphql', '');
-    return `export const ${name}: TypedDocument<${name}Query, ${name}QueryVariables> = {\n  name: '${name}',\n  text: ${JSON.stringify(rawSDL)},\n};\n`;
+    const kind = document.definitions.some((node) => node.operation === 'subscription') ? 'Subscription' : 'Query';
+    return `export const ${name}: TypedDocument<${name}${kind}, ${name}${kind}Variables> = {\n  name: '${name}',\n  text: ${JSON.stringify(rawSDL)},\n};\n`;
   });
   return [
     '// Generated from schema.graphql and src/queries by `npm run generate`. Do not edit.',

@@ -3,8 +3,10 @@
 
 import { ApiFailure, ask, type FailureKind, type TypedDocument } from './api/client';
 import { newestDay } from './api/extent';
-import { ServerInfo, type ServerInfoQuery } from './api/generated';
+import { ActiveToday, ServerInfo, type ServerInfoQuery } from './api/generated';
+import { Live } from './api/live';
 import { ActiveUsersCard } from './cards/activeUsers';
+import { EventsCard } from './cards/events';
 import { HeadlineRow } from './cards/headline';
 import { NewReturningCard } from './cards/newReturning';
 import { RetentionCard } from './cards/retention';
@@ -14,13 +16,16 @@ import { Formatter, readersLocale, utcOffset } from './format';
 import type { DashboardCard, Page, Situation } from './situation';
 import { fill, h, keepingFocus } from './ui/dom';
 import { Header, openKeyDialog } from './ui/header';
-import { awayNotice, elsewhereNotice, firstRun } from './ui/notice';
+import { awayNotice, elsewhereNotice, firstRun, nothingPassesNotice } from './ui/notice';
 import { onThemeChange } from './ui/theme';
+import { Timeline } from './ui/timeline';
 import { linkTo, Toolbar } from './ui/toolbar';
-import { parseView, rangeOf, serialiseView, type View } from './view';
+import { parseView, rangeOf, serialiseView, withoutEvent, type View } from './view';
 
 /** How often a fresh picture is asked for while the page is visible and its range contains today. */
 const REFRESH_MS = 15_000;
+/** How soon the charts follow an event that was just stored. */
+const FOLLOW_MS = 3_000;
 /** How often an empty database is looked at. */
 const FIRST_RUN_MS = 2_000;
 /** How often a server that is away is tried. */
@@ -40,9 +45,14 @@ export class Dashboard implements Page {
   private preparedView: string | null = null;
   private readonly header = new Header('dashboard', () => this.askForKey(null));
   private readonly notices = h('div', { class: 'notices' });
-  private readonly toolbar = new Toolbar(this);
+  private readonly live = new Live();
+  private readonly latest = new EventsCard(this, this.live);
+  private readonly timeline = new Timeline(this.format, () => this.change({ user: null }));
+  private readonly toolbar = new Toolbar(this, () => this.latest.paths());
   private readonly headline = new HeadlineRow(this);
-  private readonly cards: readonly DashboardCard[] = [new ActiveUsersCard(this), new TopEventsCard(this), new NewReturningCard(this), new RetentionCard(this)];
+  private readonly cards: readonly DashboardCard[] = [new ActiveUsersCard(this), new TopEventsCard(this), new NewReturningCard(this), new RetentionCard(this), this.latest];
+  private stopToday: (() => void) | null = null;
+  private followTimer: number | undefined;
   private readonly board: HTMLElement;
   private readonly welcome = h('div', { hidden: true });
 
@@ -53,13 +63,14 @@ export class Dashboard implements Page {
       this.headline.element,
       h('div', { class: 'grid' }, this.cards.map(({ frame }) => frame.element)),
     ]);
-    fill(root, [this.header.element, h('main', { id: 'main' }, [this.notices, this.welcome, this.board])]);
+    fill(root, [this.header.element, h('main', { id: 'main' }, [this.notices, this.welcome, this.board]), this.timeline.element]);
     window.addEventListener('popstate', () => {
       this.view = parseView(location.search);
       void this.refresh();
     });
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') void this.refresh();
+      else this.rest();
     });
     onThemeChange(() => {
       for (const card of this.cards) card.redraw();
@@ -71,6 +82,30 @@ export class Dashboard implements Page {
     history.pushState(null, '', linkTo(this.view));
     if (this.info !== null) this.prepare(this.situation(this.info, this.running.signal));
     void this.refresh();
+  }
+
+  arrived(): void {
+    if (this.info === null || rangeOf(this.view, dayIn(this.info.timezone, new Date())).to < dayIn(this.info.timezone, new Date())) return;
+    this.followTimer ??= window.setTimeout(() => {
+      this.followTimer = undefined;
+      void this.tick();
+    }, FOLLOW_MS);
+  }
+
+  /** A page that nobody sees listens to nothing. */
+  private rest(): void {
+    this.latest.rest();
+    this.stopToday?.();
+    this.stopToday = null;
+  }
+
+  private listenToToday(): void {
+    this.stopToday ??= this.live.listen(ActiveToday, {}, {
+      next: ({ activeToday }) => this.header.showToday(`${this.format.count(activeToday.users)} active today`),
+      connected: (isConnected) => {
+        if (!isConnected) this.header.showToday(null);
+      },
+    });
   }
 
   /** Brings everything up to date, then plans the next time. */
@@ -100,6 +135,8 @@ export class Dashboard implements Page {
     const situation = this.situation(this.info, signal);
     if (this.isEmpty && (await this.explainEmptiness(situation, signal))) return this.fresh('Waiting for events', FIRST_RUN_MS);
     this.prepare(situation);
+    this.listenToToday();
+    this.timeline.show(situation.view.user, timezone);
     const events = await this.loadAll(situation);
     this.isEmpty = events === 0 && (await this.explainEmptiness(situation, signal));
     if (events !== 0) fill(this.notices, []);
@@ -155,11 +192,15 @@ export class Dashboard implements Page {
   }
 
   /** With no events in range: true when none are stored at all, else says where they are. */
-  private async explainEmptiness({ today }: Situation, signal: AbortSignal): Promise<boolean> {
-    const newest = await newestDay(today, this.info?.limits.maxRangeDays ?? 366, signal);
+  private async explainEmptiness({ view, timezone }: Situation, signal: AbortSignal): Promise<boolean> {
+    const newest = await newestDay(timezone, signal);
     if (newest === null) {
       fill(this.notices, []);
       return true;
+    }
+    if (view.event !== null || view.where.length > 0) {
+      fill(this.notices, [nothingPassesNotice(() => this.change({ ...withoutEvent(view), where: [] }))]);
+      return false;
     }
     fill(this.notices, [elsewhereNotice(newest, this.format, (range) => this.change({ range }))]);
     return false;

@@ -2,6 +2,14 @@
 
 import { addDays, type LocalDate, type Unit } from './days';
 
+/** Formats of one time zone; made once, because making them is slow. */
+interface Zoned {
+  readonly timeZone: string;
+  readonly time: Intl.DateTimeFormat;
+  readonly day: Intl.DateTimeFormat;
+  readonly both: Intl.DateTimeFormat;
+}
+
 export class Formatter {
   private readonly whole: Intl.NumberFormat;
   private readonly compactNumber: Intl.NumberFormat;
@@ -15,6 +23,7 @@ export class Formatter {
   private readonly dayYear: Intl.DateTimeFormat;
   private readonly monthShort: Intl.DateTimeFormat;
   private readonly clock: Intl.DateTimeFormat;
+  private zone: Zoned | null = null;
 
   constructor(readonly locale: string | undefined) {
     this.whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
@@ -93,6 +102,34 @@ export class Formatter {
 
   time(moment: Date): string {
     return this.clock.format(moment);
+  }
+
+  /** The time of day of an event, to the second, in the reporting time zone. */
+  timeIn(moment: Date, timezone: string): string {
+    return this.zoned(timezone).time.format(moment);
+  }
+
+  /** The day of an event in the reporting time zone. */
+  dayOf(moment: Date, timezone: string): string {
+    return this.zoned(timezone).day.format(moment);
+  }
+
+  /** Day and time of an event in the reporting time zone. */
+  moment(moment: Date, timezone: string): string {
+    return this.zoned(timezone).both.format(moment);
+  }
+
+  private zoned(timeZone: string): Zoned {
+    if (this.zone?.timeZone !== timeZone) {
+      const clock = { hour: '2-digit', minute: '2-digit', second: '2-digit' } as const;
+      this.zone = {
+        timeZone,
+        time: new Intl.DateTimeFormat(this.locale, { timeZone, ...clock }),
+        day: new Intl.DateTimeFormat(this.locale, { timeZone, day: 'numeric', month: 'short', year: 'numeric' }),
+        both: new Intl.DateTimeFormat(this.locale, { timeZone, day: 'numeric', month: 'short', ...clock }),
+      };
+    }
+    return this.zone;
   }
 }
 

@@ -21,6 +21,8 @@ export interface Page {
   readonly format: Formatter;
   /** Changes the view: the address follows, the cards load again. */
   change(patch: Partial<View>): void;
+  /** Says that an event of the page's kind was just stored: the charts follow soon. */
+  arrived(): void;
 }
 
 export interface DashboardCard {

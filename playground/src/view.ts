@@ -2,6 +2,7 @@
 // Reading is forgiving: what makes no sense in an address falls back to the default.
 
 import { addDays, isLocalDate, type LocalDate, type Range, type Unit } from './days';
+import { conditionText, parseCondition, type Condition } from './filter';
 
 export type PresetDays = 7 | 30 | 90;
 export type RangeChoice = { readonly kind: 'preset'; readonly days: PresetDays } | ({ readonly kind: 'custom' } & Range);
@@ -13,6 +14,12 @@ export interface View {
   readonly compare: boolean;
   readonly lines: readonly Line[];
   readonly rank: 'EVENTS' | 'USERS';
+  /** Event type that the page is about; null is all of them. */
+  readonly event: string | null;
+  /** What the properties of events must say; all of it. */
+  readonly where: readonly Condition[];
+  /** The user whose timeline is open. */
+  readonly user: string | null;
   /** Event type that brings a user into a cohort; null is any event. */
   readonly startEvent: string | null;
   /** Event type that counts as coming back; null is any event. */
@@ -34,6 +41,9 @@ export const DEFAULT_VIEW: View = {
   compare: false,
   lines: ['dau'],
   rank: 'EVENTS',
+  event: null,
+  where: [],
+  user: null,
   startEvent: null,
   returnEvent: null,
   entry: 'FIRST_EVER',
@@ -53,6 +63,9 @@ export function parseView(search: string): View {
     compare: parameters.get('compare') === '1',
     lines: lines.length > 0 ? LINES.filter((line) => lines.includes(line)) : DEFAULT_VIEW.lines,
     rank: parameters.get('rank') === 'users' ? 'USERS' : 'EVENTS',
+    event: parameters.get('event') || null,
+    where: parameters.getAll('where').map(parseCondition).filter((condition) => typeof condition !== 'string'),
+    user: parameters.get('user') || null,
     startEvent: parameters.get('start') || null,
     returnEvent: parameters.get('return') || null,
     entry: parameters.get('entry') === 'recurring' ? 'RECURRING' : 'FIRST_EVER',
@@ -80,6 +93,9 @@ export function serialiseView(view: View): string {
   if (view.compare) parameters.set('compare', '1');
   if (view.lines.join() !== DEFAULT_VIEW.lines.join()) parameters.set('lines', view.lines.join(','));
   if (view.rank === 'USERS') parameters.set('rank', 'users');
+  if (view.event !== null) parameters.set('event', view.event);
+  for (const condition of view.where) parameters.append('where', conditionText(condition));
+  if (view.user !== null) parameters.set('user', view.user);
   if (view.startEvent !== null) parameters.set('start', view.startEvent);
   if (view.returnEvent !== null) parameters.set('return', view.returnEvent);
   if (view.entry === 'RECURRING') parameters.set('entry', 'recurring');
@@ -99,7 +115,13 @@ export function pinned(view: View, today: LocalDate): View {
   return { ...view, range: { kind: 'custom', ...rangeOf(view, today) } };
 }
 
-/** What a click on an event type does: it becomes the start event of retention; a second click lets go. */
+/** What a click on an event type does: the page is about it, and retention starts with it; a second click lets go. */
 export function withEventPicked(view: View, eventType: string): View {
-  return { ...view, startEvent: view.startEvent === eventType ? null : eventType };
+  if (view.event === eventType) return withoutEvent(view);
+  return { ...view, event: eventType, startEvent: eventType };
+}
+
+/** The page is about all events again; retention keeps a start event that was chosen apart. */
+export function withoutEvent(view: View): View {
+  return { ...view, event: null, startEvent: view.startEvent === view.event ? null : view.startEvent };
 }

@@ -38,7 +38,7 @@ describe('examples', () => {
 
   test('they tell their story in order, with one and the same event id', () => {
     const tabs = examplesOf(queries, variables, blanks);
-    expect(tabs.map((tab) => /(mutation|query) (\w+)/.exec(tab.query)?.[2])).toEqual(['SendAnEvent', 'SendItAgain', 'WhoWasActive', 'WhatHappenedMost', 'WhoCameBack']);
+    expect(tabs.map((tab) => /(mutation|query|subscription) (\w+)/.exec(tab.query)?.[2])).toEqual(['SendAnEvent', 'SendItAgain', 'WhoWasActive', 'WhatHappenedMost', 'WhoCameBack', 'WhatDidTheyDo', 'WatchItLive']);
     expect(tabs[0]?.variables).toBe(tabs[1]?.variables);
     expect(tabs[0]?.variables).toContain(blanks.eventId);
     expect(JSON.parse(tabs[2]?.variables ?? '')).toEqual({ from: '2026-11-16', to: '2026-11-22' });

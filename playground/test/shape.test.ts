@@ -8,6 +8,7 @@ import { headline } from '../src/shape/headline';
 import { retentionTable, rowGroups, triangle } from '../src/shape/retention';
 import { toCsv } from '../src/shape/table';
 import { topEventRows, topEventsTable } from '../src/shape/topEvents';
+import { DEFAULT_VIEW } from '../src/view';
 
 function points(from: string, users: readonly number[], newUsers: readonly number[] = [], incompleteFrom = users.length) {
   return users.map((count, index) => ({ date: addDays(from, index), users: count, newUsers: newUsers[index] ?? 0, complete: index < incompleteFrom }));
@@ -48,7 +49,7 @@ describe('active users', () => {
 
 describe('headline', () => {
   const range = { from: '2026-11-21', to: '2026-11-22' };
-  const variables = headlineVariables(range, '2026-11-22');
+  const variables = headlineVariables(range, '2026-11-22', DEFAULT_VIEW);
   const answer: HeadlineQuery = {
     daily: { points: [{ date: '2026-11-14', users: 50, complete: true }, { date: '2026-11-21', users: 60, complete: true }, { date: '2026-11-22', users: 7, complete: false }] },
     weekly: { points: [{ date: '2026-11-14', users: 0 }, { date: '2026-11-21', users: 200 }] },

@@ -14,6 +14,13 @@ describe('view', () => {
       compare: true,
       lines: ['dau', 'mau'],
       rank: 'USERS',
+      event: 'sign up & go=1',
+      where: [
+        { path: ['plan'], test: '=', value: 'pro' },
+        { path: ['cart', 'total'], test: '>=', value: 99.5 },
+        { path: ['a.b', 'c d'], test: 'is missing', value: null },
+      ],
+      user: 'ada@example.com',
       startEvent: 'sign up & go=1',
       returnEvent: 'käufe',
       entry: 'RECURRING',
@@ -29,6 +36,7 @@ describe('view', () => {
     expect(parseView('?range=31&unit=year&lines=x&periods=-1&from=2024-02-30&to=2024-03-01&rank=1')).toEqual(DEFAULT_VIEW);
     expect(parseView('?from=2024-03-02&to=2024-03-01').range).toEqual(DEFAULT_VIEW.range);
     expect(parseView('?periods=1e9').periods).toBeNull();
+    expect(parseView('?where=plan&where=%3D5&where=plan+%3D').where).toEqual([]);
   });
 
   test('presets end today; a pinned link does not move', () => {
@@ -38,8 +46,9 @@ describe('view', () => {
 
   test('a second click on an event lets go of it', () => {
     const picked = withEventPicked(DEFAULT_VIEW, 'signup');
-    expect(picked.startEvent).toBe('signup');
-    expect(withEventPicked(picked, 'signup').startEvent).toBeNull();
-    expect(withEventPicked(picked, 'open').startEvent).toBe('open');
+    expect(picked).toMatchObject({ event: 'signup', startEvent: 'signup' });
+    expect(withEventPicked(picked, 'signup')).toEqual(DEFAULT_VIEW);
+    expect(withEventPicked(picked, 'open')).toMatchObject({ event: 'open', startEvent: 'open' });
+    expect(withEventPicked({ ...picked, startEvent: 'open' }, 'signup').startEvent, 'chosen apart').toBe('open');
   });
 });

@@ -5,44 +5,83 @@ import type { TypedDocument } from './client';
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
-/** When a user enters a cohort. */
-export type CohortEntry =
-  /** Once, with the first start event in all stored history; so no user is new twice. */
-  | 'FIRST_EVER'
-  /** In each period, with the first start event of that period; so a user may be in several cohorts. */
-  | 'RECURRING';
+export type EventFilter =
+  {   readonly all: ReadonlyArray<EventFilter>; readonly any?: never; readonly not?: never; readonly eventType?: never; readonly userId?: never; readonly property?: never; }
+  |  { readonly all?: never;   readonly any: ReadonlyArray<EventFilter>; readonly not?: never; readonly eventType?: never; readonly userId?: never; readonly property?: never; }
+  |  { readonly all?: never; readonly any?: never;   readonly not: EventFilter; readonly eventType?: never; readonly userId?: never; readonly property?: never; }
+  |  { readonly all?: never; readonly any?: never; readonly not?: never;   readonly eventType: StringTest; readonly userId?: never; readonly property?: never; }
+  |  { readonly all?: never; readonly any?: never; readonly not?: never; readonly eventType?: never;   readonly userId: StringTest; readonly property?: never; }
+  |  { readonly all?: never; readonly any?: never; readonly not?: never; readonly eventType?: never; readonly userId?: never;   readonly property: PropertyTest; };
 
-/** A unit of time. */
+export type StringTest =
+  {   readonly eq: string; readonly in?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly eq?: never;   readonly in: ReadonlyArray<string>; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly eq?: never; readonly in?: never;   readonly contains: string; readonly startsWith?: never; }
+  |  { readonly eq?: never; readonly in?: never; readonly contains?: never;   readonly startsWith: string; };
+
+export type PropertyTest = {
+  readonly path: ReadonlyArray<string>;
+  readonly is: ValueTest;
+};
+
+export type ValueTest =
+  {   readonly exists: boolean; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never;   readonly eq: unknown; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never;   readonly ne: unknown; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never;   readonly in: ReadonlyArray<unknown>; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never;   readonly gt: number; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never;   readonly gte: number; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never;   readonly lt: number; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never;   readonly lte: number; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never;   readonly contains: string; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never;   readonly startsWith: string; };
+
+export type TopEventsRank =
+  | 'EVENTS'
+  | 'USERS';
+
 export type Period =
-  /** A calendar day in the reporting time zone. */
   | 'DAY'
-  /** Seven days from a Monday on. */
   | 'WEEK'
-  /** A calendar month. */
   | 'MONTH';
 
-/** Which returns count for a cell. */
+export type CohortEntry =
+  | 'FIRST_EVER'
+  | 'RECURRING';
+
 export type ReturnCriterion =
-  /** A return in the cell's period. */
   | 'ON'
-  /** A return in the cell's period or any later one. */
   | 'ON_OR_AFTER';
 
-/** What event types are ranked by; ties are in the order of their names. */
-export type TopEventsRank =
-  /** How many events there were. */
-  | 'EVENTS'
-  /** How many distinct users had one. */
-  | 'USERS';
+export type ActiveTodaySubscriptionVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ActiveTodaySubscription = { readonly activeToday: { readonly date: string, readonly users: number } };
 
 export type ActiveUsersQueryVariables = Exact<{
   from: string;
   to: string;
   windowDays: number;
+  filter?: EventFilter | null | undefined;
 }>;
 
 
 export type ActiveUsersQuery = { readonly dau: { readonly timezone: string, readonly points: ReadonlyArray<{ readonly date: string, readonly users: number, readonly newUsers: number, readonly complete: boolean }> } };
+
+export type EventAddedSubscriptionVariables = Exact<{
+  filter?: EventFilter | null | undefined;
+}>;
+
+
+export type EventAddedSubscription = { readonly eventAdded: { readonly eventId: string, readonly eventType: string, readonly occurredAt: string, readonly properties: Record<string, unknown>, readonly user: { readonly userId: string } } };
+
+export type EventsQueryVariables = Exact<{
+  first: number;
+  filter?: EventFilter | null | undefined;
+}>;
+
+
+export type EventsQuery = { readonly events: { readonly nodes: ReadonlyArray<{ readonly eventId: string, readonly eventType: string, readonly occurredAt: string, readonly properties: Record<string, unknown>, readonly user: { readonly userId: string } }> } };
 
 export type HeadlineQueryVariables = Exact<{
   from: string;
@@ -52,6 +91,7 @@ export type HeadlineQueryVariables = Exact<{
   monthBefore: string;
   previousFrom: string;
   previousTo: string;
+  filter?: EventFilter | null | undefined;
 }>;
 
 
@@ -60,10 +100,16 @@ export type HeadlineQuery = { readonly daily: { readonly points: ReadonlyArray<{
 export type MonthlyActiveUsersQueryVariables = Exact<{
   from: string;
   to: string;
+  filter?: EventFilter | null | undefined;
 }>;
 
 
 export type MonthlyActiveUsersQuery = { readonly days28: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number, readonly newUsers: number, readonly complete: boolean }> }, readonly days29: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number }> }, readonly days30: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number }> }, readonly days31: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number }> } };
+
+export type NewestEventQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type NewestEventQuery = { readonly events: { readonly nodes: ReadonlyArray<{ readonly occurredAt: string }> } };
 
 export type RetentionQueryVariables = Exact<{
   from: string;
@@ -89,24 +135,54 @@ export type TopEventsQueryVariables = Exact<{
   to: string;
   limit: number;
   rankBy: TopEventsRank;
+  filter?: EventFilter | null | undefined;
 }>;
 
 
 export type TopEventsQuery = { readonly topEvents: { readonly totalEvents: number, readonly otherEvents: number, readonly totalUsers: number, readonly rows: ReadonlyArray<{ readonly eventType: string, readonly events: number, readonly users: number, readonly share: number | null }> } };
 
+export type UserTimelineQueryVariables = Exact<{
+  userId: string;
+  first: number;
+  after?: string | null | undefined;
+}>;
+
+
+export type UserTimelineQuery = { readonly user: { readonly userId: string, readonly firstSeen: string, readonly lastSeen: string, readonly eventCount: number, readonly events: { readonly nodes: ReadonlyArray<{ readonly eventId: string, readonly eventType: string, readonly occurredAt: string, readonly properties: Record<string, unknown> }>, readonly pageInfo: { readonly hasNextPage: boolean, readonly endCursor: string | null } } } | null };
+
+export const ActiveToday: TypedDocument<ActiveTodaySubscription, ActiveTodaySubscriptionVariables> = {
+  name: 'ActiveToday',
+  text: "subscription ActiveToday {\n  activeToday {\n    date\n    users\n  }\n}\n",
+};
+
 export const ActiveUsers: TypedDocument<ActiveUsersQuery, ActiveUsersQueryVariables> = {
   name: 'ActiveUsers',
-  text: "query ActiveUsers($from: LocalDate!, $to: LocalDate!, $windowDays: Int!) {\n  dau(from: $from, to: $to, windowDays: $windowDays) {\n    timezone\n    points {\n      date\n      users\n      newUsers\n      complete\n    }\n  }\n}\n",
+  text: "query ActiveUsers($from: LocalDate!, $to: LocalDate!, $windowDays: Int!, $filter: EventFilter) {\n  dau(from: $from, to: $to, windowDays: $windowDays, filter: $filter) {\n    timezone\n    points {\n      date\n      users\n      newUsers\n      complete\n    }\n  }\n}\n",
+};
+
+export const EventAdded: TypedDocument<EventAddedSubscription, EventAddedSubscriptionVariables> = {
+  name: 'EventAdded',
+  text: "subscription EventAdded($filter: EventFilter) {\n  eventAdded(filter: $filter) {\n    eventId\n    eventType\n    occurredAt\n    properties\n    user {\n      userId\n    }\n  }\n}\n",
+};
+
+export const Events: TypedDocument<EventsQuery, EventsQueryVariables> = {
+  name: 'Events',
+  text: "query Events($first: Int!, $filter: EventFilter) {\n  events(first: $first, filter: $filter) {\n    nodes {\n      eventId\n      eventType\n      occurredAt\n      properties\n      user {\n        userId\n      }\n    }\n  }\n}\n",
 };
 
 export const Headline: TypedDocument<HeadlineQuery, HeadlineQueryVariables> = {
   name: 'Headline',
-  text: "# Daily, weekly and monthly users on the last full day; new users and events over the range.\n# Changes compare full days with as many days directly before them.\nquery Headline(\n  $from: LocalDate!\n  $to: LocalDate!\n  $lastDay: LocalDate!\n  $weekBefore: LocalDate!\n  $monthBefore: LocalDate!\n  $previousFrom: LocalDate!\n  $previousTo: LocalDate!\n) {\n  daily: dau(from: $weekBefore, to: $to) {\n    points {\n      date\n      users\n      complete\n    }\n  }\n  weekly: dau(from: $weekBefore, to: $lastDay, windowDays: 7) {\n    points {\n      date\n      users\n    }\n  }\n  monthly: dau(from: $monthBefore, to: $lastDay, windowDays: 30) {\n    points {\n      date\n      users\n    }\n  }\n  joined: dau(from: $from, to: $to) {\n    points {\n      date\n      newUsers\n    }\n  }\n  joinedBefore: dau(from: $previousFrom, to: $previousTo) {\n    points {\n      date\n      newUsers\n    }\n  }\n  events: topEvents(from: $from, to: $to, limit: 1) {\n    totalEvents\n    totalUsers\n  }\n  eventsOnFullDays: topEvents(from: $from, to: $lastDay, limit: 1) {\n    totalEvents\n  }\n  eventsBefore: topEvents(from: $previousFrom, to: $previousTo, limit: 1) {\n    totalEvents\n  }\n}\n",
+  text: "# Daily, weekly and monthly users on the last full day; new users and events over the range.\n# Changes compare full days with as many days directly before them.\nquery Headline(\n  $from: LocalDate!\n  $to: LocalDate!\n  $lastDay: LocalDate!\n  $weekBefore: LocalDate!\n  $monthBefore: LocalDate!\n  $previousFrom: LocalDate!\n  $previousTo: LocalDate!\n  $filter: EventFilter\n) {\n  daily: dau(from: $weekBefore, to: $to, filter: $filter) {\n    points {\n      date\n      users\n      complete\n    }\n  }\n  weekly: dau(from: $weekBefore, to: $lastDay, windowDays: 7, filter: $filter) {\n    points {\n      date\n      users\n    }\n  }\n  monthly: dau(from: $monthBefore, to: $lastDay, windowDays: 30, filter: $filter) {\n    points {\n      date\n      users\n    }\n  }\n  joined: dau(from: $from, to: $to, filter: $filter) {\n    points {\n      date\n      newUsers\n    }\n  }\n  joinedBefore: dau(from: $previousFrom, to: $previousTo, filter: $filter) {\n    points {\n      date\n      newUsers\n    }\n  }\n  events: topEvents(from: $from, to: $to, limit: 1, filter: $filter) {\n    totalEvents\n    totalUsers\n  }\n  eventsOnFullDays: topEvents(from: $from, to: $lastDay, limit: 1, filter: $filter) {\n    totalEvents\n  }\n  eventsBefore: topEvents(from: $previousFrom, to: $previousTo, limit: 1, filter: $filter) {\n    totalEvents\n  }\n}\n",
 };
 
 export const MonthlyActiveUsers: TypedDocument<MonthlyActiveUsersQuery, MonthlyActiveUsersQueryVariables> = {
   name: 'MonthlyActiveUsers',
-  text: "# A calendar month is a trailing window that ends on the month's last day and is as long as the month.\nquery MonthlyActiveUsers($from: LocalDate!, $to: LocalDate!) {\n  days28: dau(from: $from, to: $to, windowDays: 28) {\n    points {\n      date\n      users\n      newUsers\n      complete\n    }\n  }\n  days29: dau(from: $from, to: $to, windowDays: 29) {\n    points {\n      date\n      users\n    }\n  }\n  days30: dau(from: $from, to: $to, windowDays: 30) {\n    points {\n      date\n      users\n    }\n  }\n  days31: dau(from: $from, to: $to, windowDays: 31) {\n    points {\n      date\n      users\n    }\n  }\n}\n",
+  text: "# A calendar month is a trailing window that ends on the month's last day and is as long as the month.\nquery MonthlyActiveUsers($from: LocalDate!, $to: LocalDate!, $filter: EventFilter) {\n  days28: dau(from: $from, to: $to, windowDays: 28, filter: $filter) {\n    points {\n      date\n      users\n      newUsers\n      complete\n    }\n  }\n  days29: dau(from: $from, to: $to, windowDays: 29, filter: $filter) {\n    points {\n      date\n      users\n    }\n  }\n  days30: dau(from: $from, to: $to, windowDays: 30, filter: $filter) {\n    points {\n      date\n      users\n    }\n  }\n  days31: dau(from: $from, to: $to, windowDays: 31, filter: $filter) {\n    points {\n      date\n      users\n    }\n  }\n}\n",
+};
+
+export const NewestEvent: TypedDocument<NewestEventQuery, NewestEventQueryVariables> = {
+  name: 'NewestEvent',
+  text: "query NewestEvent {\n  events(first: 1) {\n    nodes {\n      occurredAt\n    }\n  }\n}\n",
 };
 
 export const Retention: TypedDocument<RetentionQuery, RetentionQueryVariables> = {
@@ -121,5 +197,10 @@ export const ServerInfo: TypedDocument<ServerInfoQuery, ServerInfoQueryVariables
 
 export const TopEvents: TypedDocument<TopEventsQuery, TopEventsQueryVariables> = {
   name: 'TopEvents',
-  text: "query TopEvents($from: LocalDate!, $to: LocalDate!, $limit: Int!, $rankBy: TopEventsRank!) {\n  topEvents(from: $from, to: $to, limit: $limit, rankBy: $rankBy) {\n    rows {\n      eventType\n      events\n      users\n      share\n    }\n    totalEvents\n    otherEvents\n    totalUsers\n  }\n}\n",
+  text: "query TopEvents($from: LocalDate!, $to: LocalDate!, $limit: Int!, $rankBy: TopEventsRank!, $filter: EventFilter) {\n  topEvents(from: $from, to: $to, limit: $limit, rankBy: $rankBy, filter: $filter) {\n    rows {\n      eventType\n      events\n      users\n      share\n    }\n    totalEvents\n    otherEvents\n    totalUsers\n  }\n}\n",
+};
+
+export const UserTimeline: TypedDocument<UserTimelineQuery, UserTimelineQueryVariables> = {
+  name: 'UserTimeline',
+  text: "query UserTimeline($userId: String!, $first: Int!, $after: String) {\n  user(userId: $userId) {\n    userId\n    firstSeen\n    lastSeen\n    eventCount\n    events(first: $first, after: $after) {\n      nodes {\n        eventId\n        eventType\n        occurredAt\n        properties\n      }\n      pageInfo {\n        hasNextPage\n        endCursor\n      }\n    }\n  }\n}\n",
 };

@@ -19,11 +19,11 @@ export const UNIT_TITLES = { day: 'Daily active users', week: 'Weekly active use
 export async function askActivity(situation: Situation, range: Range, label: string): Promise<Activity> {
   const { unit } = situation.view;
   if (unit === 'month') {
-    const variables = monthlyVariables(range);
+    const variables = monthlyVariables(range, situation.view);
     const answer = await situation.ask(MonthlyActiveUsers, variables);
     return { periods: monthlyPeriods(answer), query: { label, text: MonthlyActiveUsers.text, variables } };
   }
-  const variables = unit === 'week' ? weeklyVariables(range) : activeUsersVariables(range, 'dau');
+  const variables = unit === 'week' ? weeklyVariables(range, situation.view) : activeUsersVariables(range, 'dau', situation.view);
   const answer = await situation.ask(ActiveUsers, variables);
   const periods = unit === 'week' ? weeklyPeriods(answer) : dailyPeriods(answer);
   return { periods, query: { label, text: ActiveUsers.text, variables } };
@@ -31,7 +31,7 @@ export async function askActivity(situation: Situation, range: Range, label: str
 
 /** A trailing window per day. */
 export async function askLine(situation: Situation, range: Range, line: Line, label: string): Promise<Activity> {
-  const variables = activeUsersVariables(range, line);
+  const variables = activeUsersVariables(range, line, situation.view);
   const answer = await situation.ask(ActiveUsers, variables);
   return { periods: dailyPeriods(answer), query: { label, text: ActiveUsers.text, variables } };
 }

@@ -26,7 +26,7 @@ export class HeadlineRow {
 
   /** Asks and draws; returns how many events the range has. */
   async load(situation: Situation): Promise<number> {
-    const variables = headlineVariables(situation.range, situation.today);
+    const variables = headlineVariables(situation.range, situation.today, situation.view);
     const answer = await situation.ask(Headline, variables);
     const numbers = headline(answer, variables);
     const key = JSON.stringify([numbers, situation.range]);

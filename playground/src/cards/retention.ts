@@ -40,7 +40,7 @@ export class RetentionCard implements DashboardCard {
   }
 
   prepare({ view }: Situation): void {
-    this.frame.describe(sentence(view));
+    this.frame.describe(view.where.length === 0 ? sentence(view) : `${sentence(view)}. Filters by property do not apply here`);
     const { unit } = view;
     const periods = view.periods ?? DEFAULT_PERIODS[unit];
     const lengths = [...new Set([...PERIOD_CHOICES[unit], periods])].sort((a, b) => a - b);
@@ -68,7 +68,7 @@ export class RetentionCard implements DashboardCard {
     const [answer, before, names] = await Promise.all([
       ask(Retention, variables),
       view.compare ? ask(Retention, beforeVariables) : null,
-      ask(TopEvents, { ...range, limit: EVENT_CHOICES, rankBy: 'EVENTS' }),
+      ask(TopEvents, { ...range, limit: EVENT_CHOICES, rankBy: 'EVENTS', filter: null }),
     ]);
     this.offer(names.topEvents.rows.map((row) => row.eventType), situation);
     const queries: AskedQuery[] = [{ label: 'Retention', text: Retention.text, variables }];

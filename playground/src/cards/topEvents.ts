@@ -23,7 +23,7 @@ export class TopEventsCard implements DashboardCard {
   }
 
   prepare({ view }: Situation): void {
-    this.frame.describe('Click one to follow it through the page');
+    this.frame.describe('Click one and the page is about it');
     fill(this.frame.controls, [
       segmented('Rank by', [{ value: 'EVENTS', label: 'By events' }, { value: 'USERS', label: 'By users' }], view.rank, (rank) => this.page.change({ rank })),
     ]);
@@ -58,7 +58,7 @@ export class TopEventsCard implements DashboardCard {
 
   private row(row: TopEventRow, { view }: Situation): HTMLElement {
     const { format } = this.page;
-    const picked = view.startEvent === row.eventType;
+    const picked = view.event === row.eventType;
     const bar = h('span', { class: 'bar' });
     bar.style.setProperty('--length', String(row.bar));
     const numbers = `${format.count(row.events)} events by ${format.count(row.users)} users, ${format.exactRate(row.share)} of all`;

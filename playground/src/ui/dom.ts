@@ -69,4 +69,5 @@ export const ICONS = {
   auto: 'M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM8 2v12M9.5 3.5v9M11 4.5v7M12.5 6v4',
   key: 'M10.5 2.5a3 3 0 1 1-2.4 4.8L3 12.5v1.5h2v-1.5h1.5V11H8l1.3-1.3',
   close: 'M4 4l8 8M12 4l-8 8',
+  filter: 'M2 3.5h12M4.5 8h7M6.5 12.5h3',
 } as const;

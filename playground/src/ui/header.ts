@@ -13,6 +13,7 @@ const THEME_WORDS: Readonly<Record<ThemeChoice, string>> = { auto: 'as the syste
 export class Header {
   private readonly freshness = h('span', { class: 'freshness loading', hidden: true });
   private readonly zone = h('span', { class: 'zone' });
+  private readonly today = h('span', { class: 'today', hidden: true });
   private readonly themeButton = h('button', { type: 'button', class: 'quiet' }, [], { click: () => this.nextTheme() });
   private readonly keyButton: HTMLButtonElement;
   readonly element: HTMLElement;
@@ -25,7 +26,7 @@ export class Header {
         h('a', { href: './', 'aria-current': page === 'dashboard' ? 'page' : null }, 'Dashboard'),
         h('a', { href: 'graphiql', 'aria-current': page === 'graphiql' ? 'page' : null }, 'GraphiQL'),
       ]),
-      h('div', { class: 'top-end' }, [this.freshness, this.zone, this.keyButton, this.themeButton]),
+      h('div', { class: 'top-end' }, [this.today, this.freshness, this.zone, this.keyButton, this.themeButton]),
     ]);
     this.drawTheme();
   }
@@ -34,6 +35,12 @@ export class Header {
     this.freshness.hidden = false;
     this.freshness.className = `freshness ${freshness}`;
     this.freshness.textContent = text;
+  }
+
+  /** How many users were active today, as it changes; null while nobody says so. */
+  showToday(text: string | null): void {
+    this.today.hidden = text === null;
+    this.today.textContent = text ?? '';
   }
 
   showZone(timezone: string, offset: string, database: string, version: string): void {

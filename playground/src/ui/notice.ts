@@ -22,6 +22,14 @@ export function elsewhereNotice(newest: LocalDate, format: Formatter, go: (range
   ]);
 }
 
+/** Events there are in plenty, but none that pass the filter. */
+export function nothingPassesNotice(letGo: () => void): HTMLElement {
+  return h('div', { class: 'notice', role: 'status' }, [
+    h('strong', {}, 'No event in this range passes the filter.'),
+    h('button', { type: 'button', class: 'button' }, 'Remove the filter', { click: letGo }),
+  ]);
+}
+
 interface Way {
   readonly title: string;
   readonly hint: string;

@@ -3,10 +3,12 @@
 import type { Unit } from '../days';
 import type { Page, Situation } from '../situation';
 import { comparisonRange } from '../questions';
-import { pinned, PRESETS, serialiseView, type View } from '../view';
+import { conditionText, type Condition } from '../filter';
+import { pinned, PRESETS, serialiseView, withoutEvent, type View } from '../view';
 import { copyText } from './announce';
 import { segmented, toggle } from './controls';
 import { fill, h, icon, ICONS, keepingFocus, type Child } from './dom';
+import { openFilterDialog } from './filterDialog';
 
 const UNITS: readonly { readonly value: Unit; readonly label: string }[] = [
   { value: 'day', label: 'Day' },
@@ -18,7 +20,11 @@ export class Toolbar {
   readonly element = h('div', { class: 'toolbar', role: 'group', 'aria-label': 'What to show' });
   private drawn = '';
 
-  constructor(private readonly page: Page) {}
+  /** `paths` names the properties that the filter suggests. */
+  constructor(
+    private readonly page: Page,
+    private readonly paths: () => readonly (readonly string[])[],
+  ) {}
 
   /** Draws the controls for a view; leaves them alone when nothing changed, so that focus stays. */
   draw(situation: Situation): void {
@@ -32,7 +38,9 @@ export class Toolbar {
       segmented('By', UNITS, view.unit, (unit) => this.page.change({ unit, periods: null })),
       toggle('Compare', view.compare, (compare) => this.page.change({ compare })),
       this.rangeText(situation),
-      view.startEvent !== null && this.eventChip(view.startEvent),
+      this.filterButton(view),
+      view.event !== null && chip(view.event, () => this.page.change(withoutEvent(view))),
+      ...view.where.map((condition) => this.conditionChip(view, condition)),
       h('button', { type: 'button', class: 'quiet push', title: 'Copy a link to this picture, days written out', 'aria-label': 'Copy link' }, [icon(ICONS.link)], {
         click: () => void copyText(linkTo(pinned(view, today)), 'Link'),
       }),
@@ -76,11 +84,19 @@ export class Toolbar {
     return h('span', { class: 'range-text' }, [shown, `against ${format.range(before.from, before.to)}`].filter((part) => part !== null).join(', '));
   }
 
-  private eventChip(eventType: string): HTMLElement {
-    return h('button', { type: 'button', class: 'chip', 'aria-label': `Stop following ${eventType}` }, [eventType, icon(ICONS.close)], {
-      click: () => this.page.change({ startEvent: null }),
-    });
+  private filterButton(view: View): HTMLElement {
+    const add = (condition: Condition): void => this.page.change({ where: [...view.where, condition] });
+    return h('button', { type: 'button', class: 'toggle', 'aria-haspopup': 'dialog' }, [icon(ICONS.filter), 'Filter'], { click: () => openFilterDialog(this.paths(), add) });
   }
+
+  private conditionChip(view: View, condition: Condition): HTMLElement {
+    return chip(conditionText(condition), () => this.page.change({ where: view.where.filter((other) => other !== condition) }));
+  }
+}
+
+/** Something that the page is about, with a way to let go of it. */
+function chip(text: string, letGo: () => void): HTMLElement {
+  return h('button', { type: 'button', class: 'chip', 'aria-label': `Stop filtering by ${text}`, title: text }, [h('span', { class: 'chip-text' }, text), icon(ICONS.close)], { click: letGo });
 }
 
 export function linkTo(view: View): string {
