@@ -5,12 +5,12 @@ import type {
   ActiveUsersQueryVariables,
   EventFilter,
   EventsQueryVariables,
-  HeadlineQueryVariables,
   MonthlyActiveUsersQueryVariables,
   RetentionQueryVariables,
   TopEventsQueryVariables,
 } from './api/generated';
 import { eventFilter } from './filter';
+import type { HeadlineVariables } from './shape/headline';
 import { DEFAULT_PERIODS, rangeOf, type Line, type View } from './view';
 
 export const TOP_EVENTS_LIMIT = 10;
@@ -69,7 +69,7 @@ export function retentionVariables(range: Range, view: View): RetentionQueryVari
 }
 
 /** Headline numbers: the last full day of the range, and full days against as many days before them. */
-export function headlineVariables(range: Range, today: LocalDate, view: View): HeadlineQueryVariables {
+export function headlineVariables(range: Range, today: LocalDate, view: View): HeadlineVariables {
   const yesterday = addDays(today, -1);
   const lastDay = range.to < today ? range.to : yesterday;
   const fullFrom = range.from <= lastDay ? range.from : lastDay;

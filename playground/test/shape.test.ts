@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { failureIn } from '../src/api/client';
-import type { HeadlineQuery, MonthlyActiveUsersQuery, RetentionQuery } from '../src/api/generated';
+import type { MonthlyActiveUsersQuery, RetentionQuery } from '../src/api/generated';
 import { addDays } from '../src/days';
 import { headlineVariables } from '../src/questions';
 import { activeUsersTable, dailyPeriods, monthlyPeriods, newReturningTable, weeklyPeriods } from '../src/shape/activeUsers';
-import { headline } from '../src/shape/headline';
+import { headline, type HeadlineAnswer } from '../src/shape/headline';
 import { retentionTable, rowGroups, triangle } from '../src/shape/retention';
 import { toCsv } from '../src/shape/table';
 import { topEventRows, topEventsTable } from '../src/shape/topEvents';
@@ -50,7 +50,7 @@ describe('active users', () => {
 describe('headline', () => {
   const range = { from: '2026-11-21', to: '2026-11-22' };
   const variables = headlineVariables(range, '2026-11-22', DEFAULT_VIEW);
-  const answer: HeadlineQuery = {
+  const answer: HeadlineAnswer = {
     daily: { points: [{ date: '2026-11-14', users: 50, complete: true }, { date: '2026-11-21', users: 60, complete: true }, { date: '2026-11-22', users: 7, complete: false }] },
     weekly: { points: [{ date: '2026-11-14', users: 0 }, { date: '2026-11-21', users: 200 }] },
     monthly: { points: [{ date: '2026-10-22', users: 400 }, { date: '2026-11-21', users: 300 }] },

@@ -5,53 +5,109 @@ import type { TypedDocument } from './client';
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+/** When a user enters a cohort. */
+export type CohortEntry =
+  /** Once, with the first start event in all stored history; so no user is new twice. */
+  | 'FIRST_EVER'
+  /** In each period, with the first start event of that period; so a user may be in several cohorts. */
+  | 'RECURRING';
+
+/**
+ * Which events pass. Give exactly one of the fields; `all`, `any` and `not` put others together, at most 10 levels deep
+ * and 100 tests in all.
+ *
+ * `{ all: [{ eventType: { eq: "purchase" } }, { property: { path: ["amount"], is: { gte: 100 } } }] }` are the purchases of 100
+ * and more.
+ */
 export type EventFilter =
-  {   readonly all: ReadonlyArray<EventFilter>; readonly any?: never; readonly not?: never; readonly eventType?: never; readonly userId?: never; readonly property?: never; }
-  |  { readonly all?: never;   readonly any: ReadonlyArray<EventFilter>; readonly not?: never; readonly eventType?: never; readonly userId?: never; readonly property?: never; }
-  |  { readonly all?: never; readonly any?: never;   readonly not: EventFilter; readonly eventType?: never; readonly userId?: never; readonly property?: never; }
-  |  { readonly all?: never; readonly any?: never; readonly not?: never;   readonly eventType: StringTest; readonly userId?: never; readonly property?: never; }
-  |  { readonly all?: never; readonly any?: never; readonly not?: never; readonly eventType?: never;   readonly userId: StringTest; readonly property?: never; }
-  |  { readonly all?: never; readonly any?: never; readonly not?: never; readonly eventType?: never; readonly userId?: never;   readonly property: PropertyTest; };
+  {   /** Events that pass every one of these; with an empty list, all events. */
+  readonly all: ReadonlyArray<EventFilter>; readonly any?: never; readonly not?: never; readonly eventType?: never; readonly userId?: never; readonly property?: never; }
+  |  { readonly all?: never;   /** Events that pass at least one of these; with an empty list, no event. */
+  readonly any: ReadonlyArray<EventFilter>; readonly not?: never; readonly eventType?: never; readonly userId?: never; readonly property?: never; }
+  |  { readonly all?: never; readonly any?: never;   /** Events that do not pass this. */
+  readonly not: EventFilter; readonly eventType?: never; readonly userId?: never; readonly property?: never; }
+  |  { readonly all?: never; readonly any?: never; readonly not?: never;   /** A test of the event type. Filters made of nothing else are answered fastest. */
+  readonly eventType: StringTest; readonly userId?: never; readonly property?: never; }
+  |  { readonly all?: never; readonly any?: never; readonly not?: never; readonly eventType?: never;   /** A test of the user's id. */
+  readonly userId: StringTest; readonly property?: never; }
+  |  { readonly all?: never; readonly any?: never; readonly not?: never; readonly eventType?: never; readonly userId?: never;   /** A test of one of the event's properties. */
+  readonly property: PropertyTest; };
 
-export type StringTest =
-  {   readonly eq: string; readonly in?: never; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly eq?: never;   readonly in: ReadonlyArray<string>; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly eq?: never; readonly in?: never;   readonly contains: string; readonly startsWith?: never; }
-  |  { readonly eq?: never; readonly in?: never; readonly contains?: never;   readonly startsWith: string; };
+/** A unit of time. */
+export type Period =
+  /** A calendar day in the reporting time zone. */
+  | 'DAY'
+  /** Seven days from a Monday on. */
+  | 'WEEK'
+  /** A calendar month. */
+  | 'MONTH';
 
+/** A test of one property. */
 export type PropertyTest = {
+  /**
+   * Where the property is: keys of objects, outermost first, 1 to 16. `["address", "city"]` is `"Rome"` in
+   * `{"address": {"city": "Rome"}}`. A path never reaches into an array.
+   */
   readonly path: ReadonlyArray<string>;
+  /** What is asked of the value there. */
   readonly is: ValueTest;
 };
 
-export type ValueTest =
-  {   readonly exists: boolean; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly exists?: never;   readonly eq: unknown; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly exists?: never; readonly eq?: never;   readonly ne: unknown; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never;   readonly in: ReadonlyArray<unknown>; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never;   readonly gt: number; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never;   readonly gte: number; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never;   readonly lt: number; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never;   readonly lte: number; readonly contains?: never; readonly startsWith?: never; }
-  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never;   readonly contains: string; readonly startsWith?: never; }
-  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never;   readonly startsWith: string; };
+/** Which returns count for a cell. */
+export type ReturnCriterion =
+  /** A return in the cell's period. */
+  | 'ON'
+  /** A return in the cell's period or any later one. */
+  | 'ON_OR_AFTER';
 
+/** A test of an event type or a user's id, byte for byte: `a` is not `A`. Give exactly one of the fields. */
+export type StringTest =
+  {   /** Is exactly this. */
+  readonly eq: string; readonly in?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly eq?: never;   /** Is one of these, 1 to 1,000. */
+  readonly in: ReadonlyArray<string>; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly eq?: never; readonly in?: never;   /** Has this somewhere; `%` and `_` stand for themselves. */
+  readonly contains: string; readonly startsWith?: never; }
+  |  { readonly eq?: never; readonly in?: never; readonly contains?: never;   /** Begins with this; `%` and `_` stand for themselves. */
+  readonly startsWith: string; };
+
+/** What event types are ranked by; ties are in the order of their names. */
 export type TopEventsRank =
+  /** How many events there were. */
   | 'EVENTS'
+  /** How many distinct users had one. */
   | 'USERS';
 
-export type Period =
-  | 'DAY'
-  | 'WEEK'
-  | 'MONTH';
-
-export type CohortEntry =
-  | 'FIRST_EVER'
-  | 'RECURRING';
-
-export type ReturnCriterion =
-  | 'ON'
-  | 'ON_OR_AFTER';
+/**
+ * A test of a property's value. Give exactly one of the fields.
+ *
+ * Types are JSON's: `"5"` is not `5`, and `1` is not `true`, but `1` is `1.0`. Where the path leads nowhere, every test fails
+ * but `exists: false`; so `not: { property: { …, is: { eq: 1 } } }` passes events without the property, and `ne: 1` does not.
+ */
+export type ValueTest =
+  {   /** True: there is a value, be it null. False: there is none. */
+  readonly exists: boolean; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never;   /**
+   * Is this: a string, number, boolean, object or array. Objects and arrays are compared as a whole, whatever the order
+   * of keys.
+   */
+  readonly eq: unknown; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never;   /** Is there and is something else, be it of another type. */
+  readonly ne: unknown; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never;   /** Is one of these, 1 to 1,000. */
+  readonly in: ReadonlyArray<unknown>; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never;   /** Is a number above this. */
+  readonly gt: number; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never;   /** Is a number above this, or this. */
+  readonly gte: number; readonly lt?: never; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never;   /** Is a number below this. */
+  readonly lt: number; readonly lte?: never; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never;   /** Is a number below this, or this. */
+  readonly lte: number; readonly contains?: never; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never;   /** Is a string that has this somewhere, byte for byte; `%` and `_` stand for themselves. */
+  readonly contains: string; readonly startsWith?: never; }
+  |  { readonly exists?: never; readonly eq?: never; readonly ne?: never; readonly in?: never; readonly gt?: never; readonly gte?: never; readonly lt?: never; readonly lte?: never; readonly contains?: never;   /** Is a string that begins with this, byte for byte; `%` and `_` stand for themselves. */
+  readonly startsWith: string; };
 
 export type ActiveTodaySubscriptionVariables = Exact<{ [key: string]: never; }>;
 
@@ -89,13 +145,23 @@ export type HeadlineQueryVariables = Exact<{
   lastDay: string;
   weekBefore: string;
   monthBefore: string;
+  filter?: EventFilter | null | undefined;
+}>;
+
+
+export type HeadlineQuery = { readonly daily: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number, readonly complete: boolean }> }, readonly weekly: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number }> }, readonly monthly: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number }> }, readonly joined: { readonly points: ReadonlyArray<{ readonly date: string, readonly newUsers: number }> } };
+
+export type HeadlineEventsQueryVariables = Exact<{
+  from: string;
+  to: string;
+  lastDay: string;
   previousFrom: string;
   previousTo: string;
   filter?: EventFilter | null | undefined;
 }>;
 
 
-export type HeadlineQuery = { readonly daily: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number, readonly complete: boolean }> }, readonly weekly: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number }> }, readonly monthly: { readonly points: ReadonlyArray<{ readonly date: string, readonly users: number }> }, readonly joined: { readonly points: ReadonlyArray<{ readonly date: string, readonly newUsers: number }> }, readonly joinedBefore: { readonly points: ReadonlyArray<{ readonly date: string, readonly newUsers: number }> }, readonly events: { readonly totalEvents: number, readonly totalUsers: number }, readonly eventsOnFullDays: { readonly totalEvents: number }, readonly eventsBefore: { readonly totalEvents: number } };
+export type HeadlineEventsQuery = { readonly joinedBefore: { readonly points: ReadonlyArray<{ readonly date: string, readonly newUsers: number }> }, readonly events: { readonly totalEvents: number, readonly totalUsers: number }, readonly eventsOnFullDays: { readonly totalEvents: number }, readonly eventsBefore: { readonly totalEvents: number } };
 
 export type MonthlyActiveUsersQueryVariables = Exact<{
   from: string;
@@ -172,7 +238,12 @@ export const Events: TypedDocument<EventsQuery, EventsQueryVariables> = {
 
 export const Headline: TypedDocument<HeadlineQuery, HeadlineQueryVariables> = {
   name: 'Headline',
-  text: "# Daily, weekly and monthly users on the last full day; new users and events over the range.\n# Changes compare full days with as many days directly before them.\nquery Headline(\n  $from: LocalDate!\n  $to: LocalDate!\n  $lastDay: LocalDate!\n  $weekBefore: LocalDate!\n  $monthBefore: LocalDate!\n  $previousFrom: LocalDate!\n  $previousTo: LocalDate!\n  $filter: EventFilter\n) {\n  daily: dau(from: $weekBefore, to: $to, filter: $filter) {\n    points {\n      date\n      users\n      complete\n    }\n  }\n  weekly: dau(from: $weekBefore, to: $lastDay, windowDays: 7, filter: $filter) {\n    points {\n      date\n      users\n    }\n  }\n  monthly: dau(from: $monthBefore, to: $lastDay, windowDays: 30, filter: $filter) {\n    points {\n      date\n      users\n    }\n  }\n  joined: dau(from: $from, to: $to, filter: $filter) {\n    points {\n      date\n      newUsers\n    }\n  }\n  joinedBefore: dau(from: $previousFrom, to: $previousTo, filter: $filter) {\n    points {\n      date\n      newUsers\n    }\n  }\n  events: topEvents(from: $from, to: $to, limit: 1, filter: $filter) {\n    totalEvents\n    totalUsers\n  }\n  eventsOnFullDays: topEvents(from: $from, to: $lastDay, limit: 1, filter: $filter) {\n    totalEvents\n  }\n  eventsBefore: topEvents(from: $previousFrom, to: $previousTo, limit: 1, filter: $filter) {\n    totalEvents\n  }\n}\n",
+  text: "# Daily, weekly and monthly users on the last full day, and who was new over the range.\n# A question with a filter costs a fifth of what a query may, so the headline asks two queries.\nquery Headline(\n  $from: LocalDate!\n  $to: LocalDate!\n  $lastDay: LocalDate!\n  $weekBefore: LocalDate!\n  $monthBefore: LocalDate!\n  $filter: EventFilter\n) {\n  daily: dau(from: $weekBefore, to: $to, filter: $filter) {\n    points {\n      date\n      users\n      complete\n    }\n  }\n  weekly: dau(from: $weekBefore, to: $lastDay, windowDays: 7, filter: $filter) {\n    points {\n      date\n      users\n    }\n  }\n  monthly: dau(from: $monthBefore, to: $lastDay, windowDays: 30, filter: $filter) {\n    points {\n      date\n      users\n    }\n  }\n  joined: dau(from: $from, to: $to, filter: $filter) {\n    points {\n      date\n      newUsers\n    }\n  }\n}\n",
+};
+
+export const HeadlineEvents: TypedDocument<HeadlineEventsQuery, HeadlineEventsQueryVariables> = {
+  name: 'HeadlineEvents',
+  text: "# Events over the range. Changes compare full days with as many days directly before them.\nquery HeadlineEvents(\n  $from: LocalDate!\n  $to: LocalDate!\n  $lastDay: LocalDate!\n  $previousFrom: LocalDate!\n  $previousTo: LocalDate!\n  $filter: EventFilter\n) {\n  joinedBefore: dau(from: $previousFrom, to: $previousTo, filter: $filter) {\n    points {\n      date\n      newUsers\n    }\n  }\n  events: topEvents(from: $from, to: $to, limit: 1, filter: $filter) {\n    totalEvents\n    totalUsers\n  }\n  eventsOnFullDays: topEvents(from: $from, to: $lastDay, limit: 1, filter: $filter) {\n    totalEvents\n  }\n  eventsBefore: topEvents(from: $previousFrom, to: $previousTo, limit: 1, filter: $filter) {\n    totalEvents\n  }\n}\n",
 };
 
 export const MonthlyActiveUsers: TypedDocument<MonthlyActiveUsersQuery, MonthlyActiveUsersQueryVariables> = {

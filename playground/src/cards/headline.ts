@@ -1,6 +1,6 @@
 // The numbers that are read first: one tile each, with the change and what it is compared with.
 
-import { Headline } from '../api/generated';
+import { Headline, HeadlineEvents } from '../api/generated';
 import { headlineVariables } from '../questions';
 import { headline, type Headline as Numbers, type HeadlineNumber } from '../shape/headline';
 import type { Page, Situation } from '../situation';
@@ -27,7 +27,8 @@ export class HeadlineRow {
   /** Asks and draws; returns how many events the range has. */
   async load(situation: Situation): Promise<number> {
     const variables = headlineVariables(situation.range, situation.today, situation.view);
-    const answer = await situation.ask(Headline, variables);
+    const [users, events] = await Promise.all([situation.ask(Headline, variables), situation.ask(HeadlineEvents, variables)]);
+    const answer = { ...users, ...events };
     const numbers = headline(answer, variables);
     const key = JSON.stringify([numbers, situation.range]);
     if (key !== this.drawn || this.element.hidden) this.draw(numbers, situation);

@@ -1,6 +1,6 @@
 // The numbers at the top of the page, each with its change against the period before.
 
-import type { HeadlineQuery, HeadlineQueryVariables } from '../api/generated';
+import type { HeadlineEventsQuery, HeadlineEventsQueryVariables, HeadlineQuery, HeadlineQueryVariables } from '../api/generated';
 import type { LocalDate } from '../days';
 
 export interface HeadlineNumber {
@@ -24,7 +24,12 @@ export interface Headline {
   readonly eventsPerUser: number | null;
 }
 
-export function headline(answer: HeadlineQuery, variables: HeadlineQueryVariables): Headline {
+/** What the headline's two queries ask with. */
+export type HeadlineVariables = HeadlineQueryVariables & HeadlineEventsQueryVariables;
+/** What they answer. */
+export type HeadlineAnswer = HeadlineQuery & HeadlineEventsQuery;
+
+export function headline(answer: HeadlineAnswer, variables: HeadlineVariables): Headline {
   const usersOn = (points: readonly { readonly date: LocalDate; readonly users: number }[], day: LocalDate): number =>
     points.find((point) => point.date === day)?.users ?? 0;
   const { lastDay, weekBefore, monthBefore, to } = variables;

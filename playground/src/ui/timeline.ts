@@ -19,7 +19,7 @@ export class Timeline {
   private cursor: string | null = null;
   private readonly title = h('h2', { id: 'timeline-title' });
   private readonly facts = h('p', { class: 'timeline-facts', role: 'status' });
-  private readonly days = h('div', { class: 'timeline-days' });
+  private readonly days = h('div', { class: 'timeline-days', tabindex: 0, role: 'region', 'aria-label': 'Events' });
   private readonly more = h('button', { type: 'button', class: 'button', hidden: true }, 'Load older events', { click: () => void this.load() });
   private readonly queryLink = h('a', { class: 'button' }, 'Open in GraphiQL');
   readonly element: HTMLDialogElement;
