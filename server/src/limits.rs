@@ -139,6 +139,8 @@ pub(crate) const RESULTS_AT_ONCE: usize = 250;
 pub(crate) const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 /// What may wait for all slow readers together; equal subscriptions hold the same results once.
 pub(crate) const MAX_QUEUES_BYTES: usize = 64 * 1024 * 1024;
+/// The most different counts of today's active users that are taken: filtered ones read events.
+pub(crate) const MAX_TODAY_COUNTS: usize = 64;
 /// The least time between two counts of today's active users.
 pub(crate) const TODAY_INTERVAL: Duration = Duration::from_secs(1);
 /// How many times as long as the count of today's active users took nothing is counted.

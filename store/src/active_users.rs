@@ -17,7 +17,7 @@ use crate::{
     filter::Filter,
     filtered::{Passing, Source},
     frame::{Frame, FrameRequest, LAST_DAY, Need, View, no_days},
-    passing::{Reading, events_by_day},
+    passing::{Reading, check_stored, events_by_day},
 };
 
 /// How many event types' sets may tell whose past need not be read: beyond that loading them costs more than it saves.
@@ -273,6 +273,7 @@ impl Store {
                 .map(|day| day.events)
                 .sum()
         });
+        check_stored(view.frame.horizon, &events)?;
         let reading = Reading::new(self, snapshot, &passing.filter);
         let active = reading.days(&events).await?;
 

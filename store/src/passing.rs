@@ -175,6 +175,24 @@ pub(crate) fn events_by_day(range: DayRange, count: impl Fn(Day) -> u64) -> BTre
     range.days().map(|day| (day, count(day))).collect()
 }
 
+/// Refuses a question whose days had events that have expired meanwhile: only the sets know of them, and no set knows
+/// their users' names or their properties.
+pub(crate) fn check_stored(horizon: Option<Day>, events: &BTreeMap<Day, u64>) -> Result<(), StoreError> {
+    let Some(horizon) = horizon else {
+        return Ok(());
+    };
+    let Some((day, _)) = events.range(..horizon).find(|(_, count)| **count > 0) else {
+        return Ok(());
+    };
+    Err(StoreError::Invalid {
+        field: "filter",
+        reason: format!(
+            "needs the events of {day}, and those of the days before {horizon} have expired; ask from {horizon} on (with a \
+             window, as many days later), or filter by event types alone"
+        ),
+    })
+}
+
 /// Reads, for some days, the users with an event that passes. The days come first: an index finds the events of each.
 pub(crate) fn passing_days_sql(dialect: Dialect, filter: &Filter) -> (String, Vec<sea_orm::Value>) {
     let days = dialect.rows("days", DAY_COLUMNS);

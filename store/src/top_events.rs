@@ -18,7 +18,7 @@ use crate::{
     filter::Filter,
     filtered::{Passing, Source},
     frame::{Frame, FrameRequest, Need, View},
-    passing::{Reading, events_by_day},
+    passing::{Reading, check_stored, events_by_day},
 };
 
 /// The event types with the most events or users from `from` to `to`, both included.
@@ -180,6 +180,7 @@ impl Store {
             return Err(StoreError::internal("there is no facet of everybody"));
         };
         let events = events_by_day(range, |day| everybody.events(DayRange { from: day, to: day }));
+        check_stored(frame.horizon, &events)?;
         let found = Reading::new(self, snapshot, &passing.filter)
             .types(&events)
             .await?;

@@ -4,10 +4,14 @@ use async_graphql::{Context, Subscription};
 use futures_util::stream::{self, Stream};
 
 use super::active_users::ActiveUsersPoint;
-use super::error::Result;
+use super::arguments::question_cost;
+use super::error::{ApiError, Result};
+use super::filter::EventFilter;
 use super::guard::Needs;
 use super::resources::Resources;
 use crate::today::Watching;
+
+const TOO_MANY: &str = "as many different filters are watched as the server takes; try again";
 
 #[derive(Default)]
 pub(super) struct ActiveTodaySubscription;
@@ -17,12 +21,18 @@ impl ActiveTodaySubscription {
     /// The answer to `dau` for one day, sent again whenever it changes, at most once a second.
     ///
     /// The day is the present one in the reporting time zone. The first answer comes at once; at midnight the new day begins.
-    #[graphql(guard = "Needs::Query", complexity = "50 + child_complexity")]
+    #[graphql(
+        guard = "Needs::Query",
+        complexity = "question_cost(filter.as_ref()) + child_complexity"
+    )]
     async fn active_today(
         &self,
         context: &Context<'_>,
+        #[graphql(desc = "Which events count; without it, all of them.")] filter: Option<EventFilter>,
     ) -> Result<impl Stream<Item = Result<ActiveUsersPoint>> + use<>> {
-        let watching = Resources::of(context)?.today.watch();
+        let filter = filter.map(EventFilter::parse).transpose()?;
+        let watching = Resources::of(context)?.today.watch(filter);
+        let watching = watching.ok_or_else(|| ApiError::overloaded(TOO_MANY))?;
         Ok(stream::unfold(Some(watching), async |watching| {
             let mut watching: Watching = watching?;
             match watching.next().await? {

@@ -52,6 +52,14 @@ impl ApiError {
         Self::internal()
     }
 
+    /// As much of this is under way as the server takes.
+    pub(super) fn overloaded(message: &str) -> Self {
+        Self {
+            code: Code::Overloaded,
+            message: message.to_owned(),
+        }
+    }
+
     /// A subscription's results came faster than they were taken.
     pub(super) fn too_slow() -> Self {
         let message = "results came faster than they were read, some are lost; subscribe again".to_owned();

@@ -3,10 +3,10 @@
 use activity::top_events::Rank;
 use serde_json::{Value, json};
 use store::filter::{Filter, StringTest, ValueTest};
-use store::{ActiveUsersQuestion, TopEventsQuestion};
+use store::{ActiveUsersQuestion, StoreError, TopEventsQuestion};
 use tests::database::TestDatabase;
 use tests::events::{Event, arrival, events};
-use tests::questions::{active_users, top_events};
+use tests::questions::{active_users, day, top_events};
 
 use crate::checks::{at_every_stage, lines, show_points, show_top};
 
@@ -20,6 +20,7 @@ on_both_databases!(
     top_events_are_about_what_passes,
     a_late_event_that_passes_makes_a_user_less_new,
     a_new_event_type_is_in_the_next_answer,
+    events_that_have_expired_are_never_left_out_in_silence,
 );
 
 const EVENTS: &str = "2026-02-20T08:00Z ana open   {}
@@ -260,4 +261,50 @@ async fn a_new_event_type_is_in_the_next_answer(database: TestDatabase) {
             .expect("the store answers");
         assert_eq!(points[2].users, number as u64, "{name}");
     }
+}
+
+async fn events_that_have_expired_are_never_left_out_in_silence(database: TestDatabase) {
+    let store = database.store().await;
+    let stored = with_properties(EVENTS);
+    let parsed = stored.iter().map(Event::parsed).collect();
+    store.ingest(parsed).await.expect("ingest works");
+    store
+        .expire(day("2026-03-02"), arrival(), |_| {})
+        .await
+        .expect("expiry works");
+    let points = |filter: Filter, from: &str, window_days: u32| {
+        let question = asked(filter, from, "2026-03-03", window_days);
+        let store = store.clone();
+        async move { store.active_users(question, arrival()).await }
+    };
+    let error = points(plan("pro"), "2026-03-01", 1).await;
+    assert!(
+        matches!(error, Err(StoreError::Invalid { field: "filter", .. })),
+        "{error:?}"
+    );
+    let error = points(plan("pro"), "2026-03-02", 2).await;
+    assert!(
+        matches!(error, Err(StoreError::Invalid { field: "filter", .. })),
+        "{error:?}"
+    );
+    let question = TopEventsQuestion {
+        filter: Some(plan("pro")),
+        ..top_events("2026-03-01", "2026-03-03", 10, Rank::Events)
+    };
+    let error = store.top_events(question).await;
+    assert!(
+        matches!(error, Err(StoreError::Invalid { field: "filter", .. })),
+        "{error:?}"
+    );
+    let known = points(plan("pro"), "2026-03-02", 1)
+        .await
+        .expect("the events are there");
+    assert_eq!(show_points(&known), lines("2026-03-02 0 0\n2026-03-03 1 1"));
+    let of_types = points(is(&["buy"]), "2026-03-01", 1)
+        .await
+        .expect("the sets know");
+    assert_eq!(
+        of_types.iter().map(|point| point.users).collect::<Vec<_>>(),
+        [2, 2, 0]
+    );
 }

@@ -158,6 +158,11 @@ async fn todays_count_comes_at_once_and_when_it_changes(database: TestDatabase) 
         let first = hear(socket).await.message();
         assert_eq!(first["payload"]["data"]["activeToday"], point(0));
     }
+    let of_opens = "subscription { activeToday(filter: { eventType: { eq: \"open\" } }) { date users newUsers complete } }";
+    let mut filtered = Socket::ready(server.address()).await;
+    filtered.subscribe("t", of_opens, json!({})).await;
+    let first = hear(&mut filtered).await.message();
+    assert_eq!(first["payload"]["data"]["activeToday"], point(0));
     for (users, line) in [
         (1, "2026-03-10T08:00Z ana login #first"),
         (2, "2026-03-10T09:00Z bo login #second"),
@@ -174,6 +179,14 @@ async fn todays_count_comes_at_once_and_when_it_changes(database: TestDatabase) 
             point(users)
         );
     }
+    // Whom only other events made active is not in it.
+    ingest(
+        &elsewhere,
+        &tests::events::events("2026-03-10T10:00Z ana open #third"),
+    )
+    .await;
+    let next = hear(&mut filtered).await.message();
+    assert_eq!(next["payload"]["data"]["activeToday"], point(1));
     server.stop().await;
 }
 
