@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::Uri;
@@ -17,6 +17,7 @@ use store::{OnStatement, Scope, StoreOptions};
 
 use crate::app::AppOptions;
 use crate::auth::{AuthOptions, FixedKey, Policy};
+use crate::export::{ExportFormat, Packing};
 use crate::graphql::Introspection;
 use crate::http::cors::{Origin, Origins};
 use crate::http::hosts::AllowedHosts;
@@ -69,6 +70,8 @@ pub enum Command {
         #[arg(long, value_name = "ZONE", value_parser = parse_timezone)]
         timezone: Option<Tz>,
     },
+    /// Write stored events down as a file that kohorta-import reads, all of one moment, oldest first
+    Export(Box<ExportOptions>),
     /// Copy the SQLite database into a new file while servers go on (PostgreSQL: pg_dump)
     Backup {
         /// The file to make; it must not exist yet.
@@ -98,6 +101,54 @@ pub enum Command {
         #[command(subcommand)]
         action: KeysAction,
     },
+}
+
+/// What is exported, and how.
+#[derive(Debug, Clone, Args)]
+pub struct ExportOptions {
+    /// The file to write; it has its name once it is whole [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The format [default: by the name of the file, otherwise csv]
+    #[arg(long)]
+    format: Option<ExportFormat>,
+    /// Compress with gzip, as by itself where the file's name ends in .gz
+    #[arg(long)]
+    gzip: bool,
+    /// The first day, in the reporting time zone
+    #[arg(long, value_name = "DAY", value_parser = parse_day)]
+    pub from: Option<NaiveDate>,
+    /// The last day, included
+    #[arg(long, value_name = "DAY", value_parser = parse_day)]
+    pub to: Option<NaiveDate>,
+    /// Only events of this type; may be repeated
+    #[arg(long = "event-type", value_name = "TYPE")]
+    pub event_types: Vec<String>,
+    /// Add the column received_at; an import sets it anew and takes such a file with --ignore-unknown only
+    #[arg(long)]
+    received_at: bool,
+}
+
+impl ExportOptions {
+    /// How a text is made of events.
+    pub(crate) fn packing(&self) -> Packing {
+        let name = self
+            .output
+            .as_deref()
+            .and_then(Path::file_name)
+            .unwrap_or_default();
+        let name = name.to_string_lossy().to_ascii_lowercase();
+        let stem = name.strip_suffix(".gz");
+        let by_name = match stem.unwrap_or(&name).rsplit('.').next() {
+            Some("ndjson" | "jsonl" | "json") => ExportFormat::Ndjson,
+            _ => ExportFormat::Csv,
+        };
+        Packing {
+            format: self.format.unwrap_or(by_name),
+            gzip: self.gzip || stem.is_some(),
+            received_at: self.received_at,
+        }
+    }
 }
 
 /// What to do with the keys.
@@ -471,7 +522,7 @@ fn parse_expiry(text: &str) -> Result<Expiry, String> {
     Ok(Expiry::After(TimeDelta::seconds(seconds * i64::from(count))))
 }
 
-fn parse_day(text: &str) -> Result<NaiveDate, String> {
+pub(crate) fn parse_day(text: &str) -> Result<NaiveDate, String> {
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
     day.filter(|day| day.to_string() == text)
         .ok_or_else(|| "not a calendar day, such as 2025-01-01".to_owned())

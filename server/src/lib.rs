@@ -14,6 +14,7 @@ pub mod commands;
 pub mod config;
 mod document;
 mod error_code;
+pub mod export;
 mod graphql;
 mod http;
 mod limits;

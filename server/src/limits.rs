@@ -56,6 +56,11 @@ pub(crate) const ENTRY_FIELDS_PER_COST: usize = 20;
 /// 300 of them fit into one operation.
 pub(crate) const TIMELINE_COST: usize = 40;
 
+/// The most exports over HTTP at a time: each keeps a database connection and a snapshot.
+pub(crate) const MAX_EXPORTS: usize = 2;
+/// How long the client of an export may read nothing: its snapshot keeps the database from clearing up.
+pub(crate) const EXPORT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The most errors in one answer, and the longest message: errors must not be larger than what caused them.
 pub(crate) const MAX_ERRORS: usize = 10;
 /// The longest message of an error, in characters.

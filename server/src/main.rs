@@ -48,6 +48,7 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
             Command::Migrate { action } => commands::migrate(&common, action).await,
             Command::Schema => commands::schema(),
             Command::Verify => commands::verify(&common).await,
+            Command::Export(options) => commands::export::export(&common, &options).await,
             Command::Keys { action } => commands::keys::keys(&common, action).await,
             Command::Rebuild { timezone } => commands::rebuild(&common, timezone).await,
             Command::Backup { file } => commands::back_up(&common, &file).await,

@@ -22,6 +22,7 @@ mod events;
 mod events_sql;
 mod expire;
 mod expire_sql;
+mod export;
 pub mod filter;
 mod filter_check;
 mod filter_sql;
@@ -89,6 +90,7 @@ pub use crate::{
     event_types::{EventType, EventTypesPage},
     events::{EventsPage, EventsQuestion, MAX_PAGE_BYTES},
     events_sql::Order,
+    export::Export,
     filter_check::FilterError,
     fold::FoldReport,
     folder::{Folder, FolderOptions},

@@ -2,6 +2,7 @@
 //!
 //! What a command is asked for goes to standard output; progress and problems are log lines on standard error.
 
+pub mod export;
 pub mod keys;
 
 use std::io::{self, Write};

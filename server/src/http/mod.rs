@@ -11,6 +11,7 @@ mod credentials;
 pub(crate) mod error;
 mod event_stream;
 pub(crate) mod exchange;
+mod export;
 pub(crate) mod graphql;
 mod health;
 pub(crate) mod hosts;
@@ -37,6 +38,7 @@ use crate::rate::RateLimits;
 use body::BodyReader;
 use client_address::AddressLimit;
 use error::HttpError;
+use export::ExportEndpoint;
 use graphql::Endpoint;
 use live::LiveConnections;
 use operations::Operations;
@@ -75,6 +77,10 @@ pub(crate) fn router(app: AppState) -> Router {
     if app.options.playground {
         router = playground::add_routes(router);
     }
+    let export: MethodRouter<AppState> = get(export::get)
+        .fallback(export::other_method)
+        .with_state(ExportEndpoint::new(app.store.clone(), app.gate.clone()));
+    router = router.route("/export", export);
     let hosts = app.options.allowed_hosts.clone();
     let origins = app.options.cors_origins.clone();
     let address_limit = AddressLimit {

@@ -38,6 +38,7 @@ mod event_stream;
 mod events;
 mod examples;
 mod expire;
+mod export;
 mod faults;
 mod faults_postgres;
 mod faults_soak;
