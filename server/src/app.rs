@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::auth::{AuthOptions, Gate};
 use crate::clock::Clock;
-use crate::graphql::{Introspection, Resources, Schema, schema};
+use crate::graphql::{Introspection, Resources, Schema, schema, schema_of_known_documents};
 use crate::http;
 use crate::http::cors::Origins;
 use crate::http::hosts::AllowedHosts;
@@ -106,6 +106,7 @@ pub(crate) struct AppState {
     pub(crate) writer: Writer,
     pub(crate) gate: Gate,
     pub(crate) schema: Schema,
+    pub(crate) schema_of_known_documents: Schema,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
     pub(crate) progress: Arc<Progress>,
@@ -177,7 +178,8 @@ impl App {
         let keys_task = gate.keep_fresh(options.auth.refresh);
         let state = AppState {
             gate,
-            schema: schema(resources, options.introspection),
+            schema: schema(resources.clone(), options.introspection),
+            schema_of_known_documents: schema_of_known_documents(resources, options.introspection),
             store,
             writer,
             metrics,

@@ -30,6 +30,11 @@ pub(crate) const QUESTION_COMPLEXITY: usize = 50;
 /// The same with a filter, which may have to be answered from the events themselves: a handful in one request.
 pub(crate) const FILTERED_QUESTION_COMPLEXITY: usize = 200;
 
+/// What documents that were executed may take in memory, so that they need not be parsed and validated again.
+pub(crate) const DOCUMENT_CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// The longest document that is kept, in bytes; what is longer was written by a program for one request.
+pub(crate) const MAX_CACHED_DOCUMENT_BYTES: usize = 8 * 1024;
+
 /// The most events in one `ingestEvents`: about one transaction.
 pub(crate) const MAX_BATCH_EVENTS: usize = 2_000;
 /// The longest range of days in one question: ten years.

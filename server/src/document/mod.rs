@@ -3,15 +3,16 @@
 //! The parser and the validator that run behind this have no bounds of their own: 4 KB of nested brackets overflow a
 //! stack, 1 KB of fragments that spread each other twice keeps a core busy for seconds. [`parse`] refuses both
 //! in one pass over the text and one walk over the tree, so nothing behind it meets a document that could do harm.
-//! This is also the place for a cache of parsed documents, should one pay.
+//! [`Documents`] keeps those that were executed.
 
 mod argument;
+mod cache;
 mod shape;
 mod text;
 
 use async_graphql::Pos;
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, VariableDefinition,
 };
 use async_graphql::parser::{Error as ParserError, parse_query};
 use async_graphql::{Positioned, Variables};
@@ -19,6 +20,7 @@ use async_graphql::{Positioned, Variables};
 use crate::error_code::Code;
 
 pub(crate) use argument::argument_at;
+pub(crate) use cache::{Documents, Readied, Source};
 
 /// Why a document is not executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub(crate) struct Document {
     pub(crate) operation_type: OperationType,
     /// The fields at the top of the operation; those behind fragments are left out.
     pub(crate) root_fields: Vec<RootField>,
+    /// The variables that the operation declares.
+    pub(crate) variables: Vec<Positioned<VariableDefinition>>,
 }
 
 /// Parses `query` and picks the operation `operation_name`.
@@ -80,7 +84,7 @@ pub(crate) fn parse(
     let tree = parse_query(query).map_err(|error| parse_failed(&error))?;
     shape::check(&tree)?;
     let operation = pick_operation(&tree, operation_name)?;
-    check_variables(operation, variables)?;
+    check_variables(&operation.variable_definitions, variables)?;
     check_subscription(operation)?;
     let operation_type = operation.ty;
     let root_fields = operation
@@ -90,10 +94,12 @@ pub(crate) fn parse(
         .iter()
         .filter_map(root_field)
         .collect();
+    let variables = operation.variable_definitions.clone();
     Ok(Document {
         tree,
         operation_type,
         root_fields,
+        variables,
     })
 }
 
@@ -132,8 +138,11 @@ fn pick_operation<'a>(
 
 /// A variable of a type that ends in `!` must have a value; behind this point its absence would be found only while
 /// the operation runs.
-fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Result<(), Refusal> {
-    for definition in &operation.variable_definitions {
+fn check_variables(
+    definitions: &[Positioned<VariableDefinition>],
+    variables: &Variables,
+) -> Result<(), Refusal> {
+    for definition in definitions {
         let (name, of_type) = (&definition.node.name.node, &definition.node.var_type.node);
         if of_type.nullable {
             continue;

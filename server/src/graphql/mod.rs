@@ -17,6 +17,7 @@ mod events;
 mod filter;
 mod guard;
 mod ingest;
+mod inputs;
 mod page;
 mod resources;
 mod retention;
@@ -27,8 +28,9 @@ mod top_events;
 mod user;
 mod user_error;
 
-use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, SchemaBuilder};
+use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, SchemaBuilder, ValidationMode};
 
+pub(crate) use inputs::InputTypes;
 pub(crate) use resources::Resources;
 
 use crate::http::graphql::NoteExecution;
@@ -74,8 +76,22 @@ pub enum Introspection {
 
 /// The schema with everything its resolvers need.
 pub(crate) fn schema(resources: Resources, introspection: Introspection) -> Schema {
+    finish(builder_with(resources).extension(NoteExecution), introspection)
+}
+
+/// The same for documents that [`schema`] has executed before, with variables that [`InputTypes`] has found to fit: it
+/// leaves out what cannot have changed since. Complexity and depth are still bounded, for they may depend on variables.
+pub(crate) fn schema_of_known_documents(resources: Resources, introspection: Introspection) -> Schema {
+    let builder = builder_with(resources).validation_mode(ValidationMode::Fast);
+    finish(builder, introspection)
+}
+
+fn builder_with(resources: Resources) -> Builder {
     let users = user::Users::new(resources.store.clone());
-    let builder = builder().data(resources).data(users).extension(NoteExecution);
+    builder().data(resources).data(users)
+}
+
+fn finish(builder: Builder, introspection: Introspection) -> Schema {
     match introspection {
         Introspection::On => builder.finish(),
         Introspection::Off => builder.disable_introspection().disable_suggestions().finish(),
@@ -91,7 +107,9 @@ pub fn schema_sdl() -> String {
     format!("{}\n", lines.join("\n"))
 }
 
-fn builder() -> SchemaBuilder<QueryRoot, MutationRoot, SubscriptionRoot> {
+type Builder = SchemaBuilder<QueryRoot, MutationRoot, SubscriptionRoot>;
+
+fn builder() -> Builder {
     Schema::build(
         QueryRoot::default(),
         MutationRoot::default(),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Request as GraphqlRequest, Response as GraphqlResponse};
+use async_graphql::{Request as GraphqlRequest, Response as GraphqlResponse, Value};
 use axum::body::Body;
 use axum::extract::{Extension as FromExtensions, State};
 use axum::http::header::{CACHE_CONTROL, VARY};
@@ -32,9 +32,9 @@ use super::negotiation::{MediaType, negotiate};
 use super::operations::{Asker, Operations};
 use super::parameters::{Parameters, check_content_type};
 use crate::auth::{Gate, Principal};
-use crate::document::{self, Document, Refusal, RootField};
+use crate::document::{self, Documents, Readied, Refusal, RootField, Source};
 use crate::error_code::Code;
-use crate::graphql::{Introspection, Schema};
+use crate::graphql::{InputTypes, Introspection, Schema};
 use crate::listener::Stopping;
 use crate::metrics::{self, Transport};
 use crate::rate::RateLimits;
@@ -44,6 +44,9 @@ use crate::traces;
 #[derive(Clone)]
 pub(super) struct Endpoint {
     pub(super) schema: Schema,
+    pub(super) schema_of_known_documents: Schema,
+    pub(super) documents: Documents,
+    pub(super) input_types: Arc<InputTypes>,
     pub(super) gate: Gate,
     pub(super) rates: Arc<RateLimits>,
     pub(super) origins: Origins,
@@ -104,21 +107,17 @@ impl Endpoint {
         check_content_type(headers)?;
         // The body's share of the memory is held until the answer stands.
         let (parameters, _share) = self.parameters(headers, body).await?;
-        match document::parse(
-            &parameters.query,
-            parameters.operation_name.as_deref(),
-            &parameters.variables,
-        ) {
+        match self.ready(&parameters) {
             Err(refusal) => Ok(answer::refused(refusal, media_type, id)),
-            Ok(document) if document.operation_type == OperationType::Subscription => {
+            Ok(readied) if readied.document.operation_type == OperationType::Subscription => {
                 Err(HttpError::bad_request(
                     "subscriptions are taken over a WebSocket, or by POST with `accept: text/event-stream`",
                 ))
             }
-            Ok(document) => {
+            Ok(readied) => {
                 let asked = Asked {
                     parameters,
-                    document,
+                    readied,
                     principal,
                 };
                 self.execute(asked, media_type, id).await
@@ -165,16 +164,12 @@ impl Endpoint {
         let principal = self.principal(headers).await?;
         let media_type = negotiate(headers)?;
         let parameters = Parameters::from_query_string(uri)?;
-        match document::parse(
-            &parameters.query,
-            parameters.operation_name.as_deref(),
-            &parameters.variables,
-        ) {
+        match self.ready(&parameters) {
             Err(refusal) => Ok(answer::refused(refusal, media_type, id)),
-            Ok(document) if document.operation_type == OperationType::Query => {
+            Ok(readied) if readied.document.operation_type == OperationType::Query => {
                 let asked = Asked {
                     parameters,
-                    document,
+                    readied,
                     principal,
                 };
                 self.execute(asked, media_type, id).await
@@ -203,7 +198,7 @@ impl Endpoint {
     ) -> Result<Response, HttpError> {
         let Asked {
             parameters,
-            document,
+            readied: Readied { document, known },
             principal,
         } = asked;
         let hidden = hidden_schema(self.introspection, &principal);
@@ -213,42 +208,64 @@ impl Endpoint {
             return Ok(answer::refused(refusal, media_type, id));
         }
         let operation = metrics::operation_label(&document.root_fields);
-        let executed = Executed::default();
+        let schema = if known && self.input_types.fit(&document.variables, &parameters.variables) {
+            &self.schema_of_known_documents
+        } else {
+            &self.schema
+        };
+        let Parameters {
+            query,
+            operation_name,
+            variables,
+        } = parameters;
+        // The text is not read again: the tree is there.
         let mut request = GraphqlRequest::new("")
-            .variables(parameters.variables)
-            .data(executed.clone())
+            .variables(variables)
             .data(principal)
             .data(id.clone());
-        request.operation_name = parameters.operation_name;
+        request.operation_name.clone_from(&operation_name);
         if hidden.is_some() {
             request = request.disable_introspection();
         }
-        request.set_parsed_query(document.tree);
+        request.set_parsed_query(document.tree.clone());
         let started = Instant::now();
-        let executing = self
-            .schema
+        let executing = schema
             .execute(request)
             .instrument(traces::operation_span(operation));
-        let outcome = tokio::time::timeout(self.timeout, executing).await;
-        if executed.0.load(Ordering::Relaxed) {
+        let Ok(response) = tokio::time::timeout(self.timeout, executing).await else {
             metrics::query_finished(operation, started.elapsed());
-        }
-        let Ok(response) = outcome else {
             let message = format!("no answer within {} seconds; try again", self.timeout.as_secs());
             return Err(HttpError::unavailable(Code::Timeout, message));
         };
-        if !executed.0.load(Ordering::Relaxed) {
+        if !was_executed(&response) {
             return Ok(answer::rejected(response, media_type, id));
         }
-        Ok(answer::given(
-            answer::in_order(
-                with_argument_names(response, &parameters.query),
-                &document.root_fields,
-            ),
-            media_type,
-            id,
-        ))
+        metrics::query_finished(operation, started.elapsed());
+        let response = answer::in_order(with_argument_names(response, &query), &document.root_fields);
+        let given = answer::given(response, media_type, id);
+        if !known {
+            let source = Source {
+                query,
+                operation_name,
+            };
+            self.documents.keep(source, document);
+        }
+        Ok(given)
     }
+
+    fn ready(&self, parameters: &Parameters) -> Result<Readied, Refusal> {
+        let operation_name = parameters.operation_name.as_deref();
+        self.documents
+            .ready(&parameters.query, operation_name, &parameters.variables)
+    }
+}
+
+/// Whether `response` is that of a request that passed validation. Where validation fails there is no data, and its
+/// errors belong to the document; an error of execution belongs to a field, whose path it has.
+fn was_executed(response: &GraphqlResponse) -> bool {
+    response.data != Value::Null
+        || response.errors.is_empty()
+        || response.errors.iter().any(|error| !error.path.is_empty())
 }
 
 /// Why the schema itself is not answered.
@@ -280,7 +297,7 @@ pub(super) fn with_argument_names(mut response: GraphqlResponse, query: &str) ->
 /// What is to be executed, and for whom.
 struct Asked {
     parameters: Parameters,
-    document: Document,
+    readied: Readied,
     principal: Principal,
 }
 

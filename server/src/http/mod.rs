@@ -34,6 +34,8 @@ use axum::routing::{MethodRouter, get};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::AppState;
+use crate::document::Documents;
+use crate::graphql::InputTypes;
 use crate::rate::RateLimits;
 use body::BodyReader;
 use client_address::AddressLimit;
@@ -52,6 +54,9 @@ pub(crate) fn router(app: AppState) -> Router {
         origins: app.options.cors_origins.clone(),
         schema: app.schema.clone(),
         gate: app.gate.clone(),
+        schema_of_known_documents: app.schema_of_known_documents.clone(),
+        documents: Documents::new(),
+        input_types: Arc::new(InputTypes::new()),
         bodies: BodyReader::new(app.options.body_limit_bytes, app.options.bodies_limit_bytes),
         timeout: app.options.request_timeout,
         introspection: app.options.introspection,
