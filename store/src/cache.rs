@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use activity::{calendar::Day, set::UserSet};
+use activity::{calendar::Day, retention::Entry, set::UserSet};
 use quick_cache::{Weighter, sync::Cache};
 
 /// What a cached entry belongs to.
@@ -18,10 +18,11 @@ pub(crate) enum SetKey {
     /// The union of `active` of a facet over some days, both included. Its version is the highest one of their rows and
     /// how many rows they are: whatever changes a row gives it a higher version than any before.
     Union { facet: i32, from: Day, to: Day },
-    /// Who had an event of `return_facet` at or after the first one of `start_facet` on a day.
+    /// Who of those who may enter on a day had an event of `return_facet` at or after the first one of `start_facet`.
     SameDay {
         start_facet: i32,
         return_facet: i32,
+        entry: Entry,
         day: Day,
     },
 }

@@ -1,10 +1,11 @@
 //! Reads retention.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use activity::{
     calendar::{Day, DayRange, Period},
     retention::{Criterion, DaySets, Entry, Plan, Retention, SameDay, retention},
+    set::UserSet,
 };
 use chrono::{DateTime, Utc};
 
@@ -98,8 +99,8 @@ impl Store {
     /// Computes retention; one cohort for each period that overlaps the question's range, oldest first, empty ones too.
     ///
     /// Days are calendar days in the reporting time zone; `now` decides which cells are complete. The cost follows
-    /// cohorts times periods; where start and return are two different events, the events of both on the days on which
-    /// somebody entered are read once, and then kept in the cache.
+    /// cohorts times periods; where start and return are two different events, the order of both is read once for those who
+    /// had both on the day of their entry, and then kept in the cache.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time,
@@ -165,7 +166,7 @@ impl Store {
                 .map(|question| self.cached_same_day(&question));
             if order
                 .as_ref()
-                .is_none_or(|order| order.len() == inputs.ambiguous_days.len())
+                .is_none_or(|order| order.len() == inputs.ambiguous.len())
             {
                 return self.compute(question, &plan, &inputs, order, now);
             }
@@ -227,9 +228,10 @@ struct Inputs {
     nothing: DaySets,
     /// The facets, by position in the view, of two different events that both have occurred.
     two_events: Option<(usize, usize)>,
-    /// The days on which some user who may enter also has a return event.
-    ambiguous_days: Vec<Day>,
-    /// Those of them whose events have expired: nothing tells the order any more.
+    entry: Entry,
+    /// The days on which some users who may enter also have a return event, and those users.
+    ambiguous: BTreeMap<Day, UserSet>,
+    /// The days of the same kind whose events have expired: nothing tells the order any more.
     expired_days: Vec<Day>,
 }
 
@@ -240,25 +242,28 @@ impl Inputs {
         let start = view.frame.position(question.start_event.as_deref());
         let returning = view.frame.position(question.return_event.as_deref());
         let two_events = start.zip(returning).filter(|_| question.order_matters());
-        let ambiguous = |(day, users): (&Day, &Arc<_>)| {
-            let returned = returns.get(day)?;
-            (plan.range.contains(*day) && returned.and_len(users) > 0).then_some(*day)
+        let both = |(day, users): (&Day, &Arc<UserSet>)| {
+            let returned = returns.get(day).filter(|_| plan.range.contains(*day))?;
+            let both = returned.and(users);
+            (!both.is_empty()).then_some((*day, both))
         };
-        let ambiguous_days: Vec<Day> = match two_events {
-            Some(_) => starts.iter().filter_map(ambiguous).collect(),
-            None => Vec::new(),
+        let ambiguous: BTreeMap<Day, UserSet> = match two_events {
+            Some(_) => starts.iter().filter_map(both).collect(),
+            None => BTreeMap::new(),
         };
         let horizon = view.frame.horizon;
-        let has_expired = |day: &Day| horizon.is_some_and(|horizon| *day < horizon);
-        let (expired_days, ambiguous_days) = ambiguous_days.into_iter().partition(has_expired);
+        let has_expired = |(day, _): &(Day, UserSet)| horizon.is_some_and(|horizon| *day < horizon);
+        let (expired, ambiguous): (BTreeMap<Day, UserSet>, BTreeMap<Day, UserSet>) =
+            ambiguous.into_iter().partition(has_expired);
         Self {
             view,
             starts,
             returns,
             nothing: DaySets::new(),
             two_events,
-            ambiguous_days,
-            expired_days,
+            entry: question.entry,
+            ambiguous,
+            expired_days: expired.into_keys().collect(),
         }
     }
 
@@ -272,7 +277,8 @@ impl Inputs {
         Some(SameDayQuestion {
             start: &self.view.frame.facets[start],
             returning: &self.view.frame.facets[returning],
-            days: self.ambiguous_days.clone(),
+            entry: self.entry,
+            days: &self.ambiguous,
         })
     }
 }

@@ -1,11 +1,18 @@
 //! Who had a return event at or after their first start event on the very same day: the one thing about retention that
-//! sets cannot tell. It is read from `events`, only for days on which the sets say that it matters, and kept in the cache
-//! under the versions of the two rows that it depends on.
+//! sets cannot tell. It is read from `events`, only for the users for whom the sets say that it matters, and kept in the
+//! cache under the versions of the two rows that it depends on.
+//!
+//! There are two ways to read it, with the same answer: every event of both types on those days, or the day of each user
+//! for whom it matters. First-ever entries are few a day, so the second is usually a hundredth of the work.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use activity::{calendar::Day, retention::DaySets};
-use sea_orm::ConnectionTrait;
+use activity::{
+    calendar::{Calendar, Day, DayRange},
+    retention::{DaySets, Entry},
+    set::UserSet,
+};
+use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::{
     Store,
@@ -22,11 +29,24 @@ const DAY_COLUMNS: Columns = &[
     ("end_at", ColumnType::BigInt),
 ];
 
+const USER_COLUMNS: Columns = &[
+    ("day", ColumnType::Integer),
+    ("start_at", ColumnType::BigInt),
+    ("end_at", ColumnType::BigInt),
+    ("user_no", ColumnType::BigInt),
+];
+/// How many events of a scan one user's day is worth: two descents of an index and everything the user did on that day.
+const EVENTS_PER_USER: u64 = 8;
+/// The most users whose days are read one by one: as many as fit well into one statement.
+const MAX_USERS: u64 = 50_000;
+
 /// Two event types whose order on some days is wanted, at one moment.
 pub(crate) struct SameDayQuestion<'a> {
     pub(crate) start: &'a FacetFrame,
     pub(crate) returning: &'a FacetFrame,
-    pub(crate) days: Vec<Day>,
+    pub(crate) entry: Entry,
+    /// The days, each with the users who may enter on it and have an event of the second type as well.
+    pub(crate) days: &'a BTreeMap<Day, UserSet>,
 }
 
 impl SameDayQuestion<'_> {
@@ -34,8 +54,23 @@ impl SameDayQuestion<'_> {
         SetKey::SameDay {
             start_facet: self.start.facet,
             return_facet: self.returning.facet,
+            entry: self.entry,
             day,
         }
+    }
+
+    /// Whether reading the days of each user costs less than reading all events of both types on `days`.
+    fn is_about_few(&self, days: &[Day]) -> bool {
+        let users: u64 = days
+            .iter()
+            .filter_map(|day| Some(self.days.get(day)?.len()))
+            .sum();
+        let on = |day: &Day| {
+            let range = DayRange { from: *day, to: *day };
+            self.start.events(range) + self.returning.events(range)
+        };
+        let events: u64 = days.iter().map(on).sum();
+        users <= MAX_USERS && users.saturating_mul(EVENTS_PER_USER) <= events
     }
 
     /// The version of a day's answer; none while the log holds events of that day.
@@ -57,7 +92,7 @@ impl Store {
                 .get(question.key(*day), question.version(*day)?)?;
             Some((*day, sets.active))
         };
-        question.days.iter().filter_map(cached).collect()
+        question.days.keys().filter_map(cached).collect()
     }
 
     /// Every day of the question, from the cache or from `snapshot`.
@@ -69,7 +104,7 @@ impl Store {
         let mut sets = self.cached_same_day(question);
         let missing: Vec<Day> = question
             .days
-            .iter()
+            .keys()
             .filter(|day| !sets.contains_key(day))
             .copied()
             .collect();
@@ -80,30 +115,22 @@ impl Store {
             return Ok(sets);
         }
         let calendar = self.settings().calendar;
-        let columns = vec![
-            Column::Integer(missing.iter().map(|day| day.number()).collect()),
-            Column::BigInt(
-                missing
-                    .iter()
-                    .map(|day| calendar.start_of(*day).timestamp_micros())
-                    .collect(),
-            ),
-            Column::BigInt(
-                missing
-                    .iter()
-                    .map(|day| calendar.end_of(*day).timestamp_micros())
-                    .collect(),
-            ),
-        ];
+        let (sql, columns) = if question.is_about_few(&missing) {
+            let users = missing
+                .iter()
+                .flat_map(|day| question.days[day].iter().map(|user| (*day, user)));
+            (
+                &self.inner.sql.same_day_of_users,
+                user_columns(users.collect(), calendar),
+            )
+        } else {
+            (&self.inner.sql.same_day, day_columns(&missing, calendar).into())
+        };
         let single = vec![start.clone().into(), returning.clone().into()];
-        let statement = self
-            .inner
-            .dialect
-            .list_statement(&self.inner.sql.same_day, columns, single);
+        let statement = self.inner.dialect.list_statement(sql, columns, single);
         let mut loaded: DaySets = missing.into_iter().map(|day| (day, Arc::default())).collect();
         for row in snapshot.query_all_raw(statement).await? {
-            let day = Day::new(row.try_get_by_index(0)?);
-            let user = ordinal(row.try_get_by_index(1)?)?;
+            let (day, user) = day_and_user(&row)?;
             if let Some(users) = loaded.get_mut(&day) {
                 Arc::make_mut(users).insert(user);
             }
@@ -119,6 +146,33 @@ impl Store {
         }
         Ok(sets)
     }
+}
+
+fn day_and_user(row: &QueryResult) -> Result<(Day, u32), StoreError> {
+    Ok((
+        Day::new(row.try_get_by_index(0)?),
+        ordinal(row.try_get_by_index(1)?)?,
+    ))
+}
+
+/// Days as numbers, with where they begin and end.
+fn day_columns(days: &[Day], calendar: Calendar) -> [Column; 3] {
+    let start = |day: &Day| calendar.start_of(*day).timestamp_micros();
+    let end = |day: &Day| calendar.end_of(*day).timestamp_micros();
+    [
+        Column::Integer(days.iter().map(|day| day.number()).collect()),
+        Column::BigInt(days.iter().map(start).collect()),
+        Column::BigInt(days.iter().map(end).collect()),
+    ]
+}
+
+fn user_columns(users: Vec<(Day, u32)>, calendar: Calendar) -> Vec<Column> {
+    let days: Vec<Day> = users.iter().map(|pair| pair.0).collect();
+    let mut columns = Vec::from(day_columns(&days, calendar));
+    columns.push(Column::BigInt(
+        users.iter().map(|pair| i64::from(pair.1)).collect(),
+    ));
+    columns
 }
 
 /// Reads, for some days, the users with an event of the second type at or after their first one of the first type.
@@ -142,14 +196,36 @@ JOIN users ON users.user_id = ordered.user_id"
     )
 }
 
+/// The same for some users, each on one day. Types are compared inside of the aggregates, and a user's name is looked up
+/// where it is used, so that nothing serves but the indexes of one user: the others would be scanned.
+pub(crate) fn same_day_of_users_sql(dialect: Dialect) -> String {
+    let wanted = dialect.rows("wanted", USER_COLUMNS);
+    let [start, returning] = [0, 1].map(|nth| dialect.parameter(USER_COLUMNS, nth));
+    format!(
+        "-- store: same_day_of_users
+SELECT wanted.day, wanted.user_no
+FROM {wanted}
+WHERE (
+  SELECT MIN(CASE WHEN events.event_type = {start} THEN events.occurred_at END)
+    <= MAX(CASE WHEN events.event_type = {returning} THEN events.occurred_at END)
+  FROM events
+  WHERE events.user_id = (SELECT users.user_id FROM users WHERE users.user_no = wanted.user_no)
+    AND events.occurred_at >= wanted.start_at
+    AND events.occurred_at < wanted.end_at
+)"
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use super::same_day_sql;
+    use super::{same_day_of_users_sql, same_day_sql};
     use crate::dialect::Dialect;
 
     #[test]
     fn statements() {
-        insta::assert_snapshot!("same_day_sqlite", same_day_sql(Dialect::Sqlite));
-        insta::assert_snapshot!("same_day_postgres", same_day_sql(Dialect::Postgres));
+        for (name, dialect) in [("sqlite", Dialect::Sqlite), ("postgres", Dialect::Postgres)] {
+            let all = [same_day_sql(dialect), same_day_of_users_sql(dialect)];
+            insta::assert_snapshot!(format!("same_day_{name}"), all.join(";\n\n"));
+        }
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 on_both_databases!(
     the_order_on_a_day_is_read_by_type_and_time,
+    the_order_of_a_user_is_read_by_user_and_time,
     events_of_known_ids_are_read_by_id,
     the_tail_is_read_by_id,
     a_users_events_are_erased_by_user_and_time,
@@ -139,6 +140,23 @@ async fn the_order_on_a_day_is_read_by_type_and_time(database: TestDatabase) {
         !plan.contains("SCAN events") && !plan.contains("Seq Scan on events"),
         "{plan}"
     );
+}
+
+async fn the_order_of_a_user_is_read_by_user_and_time(database: TestDatabase) {
+    let sql = statement(&database, SAME_DAY, "same_day_of_users");
+    let plan = match database.backend() {
+        Backend::Sqlite => {
+            let values = vec!["[[0,0,86400000000,7]]".into(), "signup".into(), "open".into()];
+            sqlite_plan(&database, sql, values).await
+        }
+        Backend::Postgres => {
+            let types = "integer[], bigint[], bigint[], bigint[], text, text";
+            let values = "'{0}', '{0}', '{86400000000}', '{7}', 'signup', 'open'";
+            postgres_plan(&database, sql, types, values).await
+        }
+    };
+    assert!(plan.contains("events_by_user"), "{plan}");
+    assert!(!plan.contains("events_by_type"), "{plan}");
 }
 
 async fn events_of_known_ids_are_read_by_id(database: TestDatabase) {
