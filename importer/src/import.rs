@@ -170,6 +170,7 @@ async fn open_target(arguments: &ImportArguments) -> Result<Target, String> {
         // One more for the fold.
         write_connections: connections + 1,
         read_connections: connections,
+        large_transactions: true,
         ..StoreOptions::new(url.clone())
     };
     let store = Store::open(options).await.map_err(|error| told(&error))?;

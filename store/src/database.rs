@@ -40,6 +40,8 @@ const SQLITE_CHECKPOINT_PAGES: &str = "16000";
 pub(crate) enum Purpose {
     /// Ingest and the fold.
     Write,
+    /// The same with transactions of tens of thousands of events.
+    Load,
     /// Reading, each statement within a time of its own.
     Read,
     /// Questions of clients: reading, within this time from the moment a connection is taken.
@@ -57,6 +59,7 @@ impl Purpose {
     fn statement_timeout_ms(self) -> u32 {
         match self {
             Self::Write => 5_000,
+            Self::Load => 60_000,
             Self::Read => 10_000,
             Self::Questions(limit) => u32::try_from(limit.as_millis()).unwrap_or(u32::MAX),
             Self::Maintenance => 0,
@@ -108,7 +111,7 @@ pub(crate) async fn open_pool(
                     Purpose::Questions(limit) => {
                         pool.after_connect(move |connection, _| Box::pin(limit_time(connection, limit)))
                     }
-                    Purpose::Read | Purpose::Write | Purpose::Maintenance => pool,
+                    Purpose::Read | Purpose::Write | Purpose::Load | Purpose::Maintenance => pool,
                 }
             });
             if let Purpose::Questions(limit) = purpose {
@@ -233,7 +236,7 @@ fn postgres_settings(purpose: Purpose) -> String {
     } else {
         10_000
     };
-    let plans = if purpose == Purpose::Write {
+    let plans = if matches!(purpose, Purpose::Write | Purpose::Load) {
         "force_generic_plan"
     } else {
         "auto"

@@ -6,13 +6,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use activity::calendar::Calendar;
 use chrono::{DateTime, Utc};
 use rand::RngExt;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, SqlErr};
 use serde_json::{Map, Value};
 use tokio::time::Duration;
 use tracing::warn;
@@ -34,6 +34,10 @@ use crate::{
 pub const MAX_EVENT_TYPES: u64 = 10_000;
 /// The most times a transaction is tried again after the database gave up on it for another one's sake.
 const MAX_RETRIES: u32 = 3;
+/// After a transaction met an id that was known, this many look for known ids before they insert: repeats come in rows,
+/// from a client that sends again or an importer that runs again. All others insert at once, which costs less, and
+/// start over if an id turns out to be known (PostgreSQL's log then has a line of it).
+const CAREFUL_TRANSACTIONS: u32 = 64;
 /// The advisory lock under which event types are counted and added on PostgreSQL.
 const TYPES_LOCK: i64 = 0x6b6f_686f_0001;
 
@@ -160,14 +164,24 @@ impl Store {
     /// [`Store::ingest`] for callers that run in a task of their own already.
     pub(crate) async fn ingest_here(&self, events: &[NewEvent]) -> Result<Vec<IngestOutcome>, StoreError> {
         let mut retries = 0;
-        let mut hold_rules = false;
+        let mut attempt = Attempt {
+            insertion: match self.inner.careful_transactions.load(Ordering::Relaxed) {
+                0 => Insertion::AllNew,
+                _ => Insertion::Careful,
+            },
+            hold_rules: false,
+        };
         loop {
-            let error = match self.ingest_once(events, hold_rules).await {
+            let error = match self.ingest_once(events, attempt).await {
                 Ok(outcomes) => return Ok(outcomes),
+                Err(Failure::KnownId) => {
+                    attempt.insertion = Insertion::Careful;
+                    continue;
+                }
                 Err(Failure::Committing(error)) => return Err(error),
                 Err(Failure::Before(error)) => error,
                 Err(Failure::OtherGeneration) => {
-                    hold_rules = true;
+                    attempt.hold_rules = true;
                     StoreError::Contended(Arc::new(DbErr::RecordNotUpdated))
                 }
             };
@@ -188,17 +202,16 @@ impl Store {
         }
     }
 
-    /// With `hold_rules`, the rules are read in the transaction, and nobody changes them until it ends.
     async fn ingest_once(
         &self,
         events: &[NewEvent],
-        hold_rules: bool,
+        attempt: Attempt,
     ) -> Result<Vec<IngestOutcome>, Failure> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
         let transaction = begin_write(&self.inner.write).await?;
-        if hold_rules {
+        if attempt.hold_rules {
             self.hold_rules(&transaction).await?;
         }
         let admission = self.admission();
@@ -206,7 +219,16 @@ impl Store {
         let mut refused: HashMap<usize, Violation> = admission.refused(events).collect();
         let new_types = self.admit_types(&transaction, events, &mut refused).await?;
         let firsts = first_of_each_id(events, &refused);
-        let new = self.insert_events(&transaction, &firsts).await?;
+        let new = match attempt.insertion {
+            Insertion::Careful => self.insert_events(&transaction, &firsts).await?,
+            Insertion::AllNew => match self.insert_new_events(&transaction, &firsts).await? {
+                Some(new) => new,
+                None => {
+                    transaction.rollback().await.map_err(StoreError::from)?;
+                    return Err(Failure::KnownId);
+                }
+            },
+        };
         let known = if new.len() == firsts.len() {
             HashMap::new()
         } else {
@@ -236,7 +258,7 @@ impl Store {
             self.insert_users(&transaction, &stored).await?;
             if !self.append_log(&transaction, &log, settings.generation).await? {
                 transaction.rollback().await.map_err(StoreError::from)?;
-                return Err(match hold_rules {
+                return Err(match attempt.hold_rules {
                     false => Failure::OtherGeneration,
                     true => StoreError::internal("users of new events have no ordinal").into(),
                 });
@@ -328,37 +350,52 @@ impl Store {
         Ok(admitted)
     }
 
+    /// Inserts events of which none should be known, and returns their ids; nothing if one is, and then the transaction
+    /// can only be rolled back.
+    async fn insert_new_events(
+        &self,
+        transaction: &DatabaseTransaction,
+        events: &[&NewEvent],
+    ) -> Result<Option<HashSet<Uuid>>, StoreError> {
+        let sql = &self.inner.sql.insert_new_events;
+        let statement = self
+            .inner
+            .dialect
+            .list_statement(sql, event_columns(events), vec![]);
+        match transaction.execute_raw(statement).await {
+            Ok(_) => Ok(Some(events.iter().map(|event| event.event_id).collect())),
+            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Inserts the events that are not known, and returns their ids.
     async fn insert_events(
         &self,
         transaction: &DatabaseTransaction,
         events: &[&NewEvent],
     ) -> Result<HashSet<Uuid>, StoreError> {
-        let text = |properties: &Map<String, Value>| serde_json::to_string(properties).unwrap_or_default();
-        let columns = vec![
-            Column::Uuid(events.iter().map(|event| event.event_id).collect()),
-            Column::Text(events.iter().map(|event| event.user_id.clone()).collect()),
-            Column::Text(events.iter().map(|event| event.event_type.clone()).collect()),
-            Column::BigInt(
-                events
-                    .iter()
-                    .map(|event| event.occurred_at.timestamp_micros())
-                    .collect(),
-            ),
-            Column::Json(events.iter().map(|event| text(&event.properties)).collect()),
-            Column::BigInt(
-                events
-                    .iter()
-                    .map(|event| event.received_at.timestamp_micros())
-                    .collect(),
-            ),
-        ];
+        let sql = &self.inner.sql.insert_events;
         let statement = self
             .inner
             .dialect
-            .list_statement(&self.inner.sql.insert_events, columns, vec![]);
+            .list_statement(sql, event_columns(events), vec![]);
         let rows = transaction.query_all_raw(statement).await?;
         let ids: Result<HashSet<Uuid>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
-        Ok(ids?)
+        let ids = ids?;
+        self.remember_repeats(ids.len() < events.len());
+        Ok(ids)
+    }
+
+    /// Decides how the next transactions insert.
+    fn remember_repeats(&self, some_known: bool) {
+        let careful = &self.inner.careful_transactions;
+        let next = |left: u32| match some_known {
+            true => Some(CAREFUL_TRANSACTIONS),
+            false => left.checked_sub(1),
+        };
+        // Without one left there is nothing to subtract from.
+        let _ = careful.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
     /// The events with these ids that are stored.
@@ -424,16 +461,50 @@ impl Store {
 
 /// Where a transaction failed: only before its commit is it certain that nothing was stored.
 enum Failure {
+    /// All events were taken for new, and one was not.
+    KnownId,
     Before(StoreError),
     /// Before the commit, because the rules that it went by are those of another generation.
     OtherGeneration,
     Committing(StoreError),
 }
 
+/// How a transaction is tried.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    insertion: Insertion,
+    /// The rules are read in the transaction, and nobody changes them until it ends.
+    hold_rules: bool,
+}
+
+/// How events are inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Insertion {
+    /// As if none of their ids were known.
+    AllNew,
+    /// Those whose ids are not known.
+    Careful,
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Before(error)
     }
+}
+
+/// Events as a list of rows.
+fn event_columns(events: &[&NewEvent]) -> Vec<Column> {
+    let text = |event: &&NewEvent| serde_json::to_string(&event.properties).unwrap_or_default();
+    let occurred_at = |event: &&NewEvent| event.occurred_at.timestamp_micros();
+    let received_at = |event: &&NewEvent| event.received_at.timestamp_micros();
+    vec![
+        Column::Uuid(events.iter().map(|event| event.event_id).collect()),
+        Column::Text(events.iter().map(|event| event.user_id.clone()).collect()),
+        Column::Text(events.iter().map(|event| event.event_type.clone()).collect()),
+        Column::BigInt(events.iter().map(occurred_at).collect()),
+        Column::Json(events.iter().map(text).collect()),
+        Column::BigInt(events.iter().map(received_at).collect()),
+    ]
 }
 
 fn too_many_types() -> Violation {

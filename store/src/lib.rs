@@ -58,7 +58,7 @@ mod writer;
 use std::{
     sync::{
         Arc, RwLock,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
     },
     time::Duration,
 };
@@ -132,6 +132,9 @@ pub struct StoreOptions {
     pub question_timeout: Duration,
     /// Connections for ingest and the fold (SQLite has always one).
     pub write_connections: u32,
+    /// Whether transactions of ingest hold tens of thousands of events, as an importer's do: their statements may take a
+    /// minute on PostgreSQL, instead of five seconds.
+    pub large_transactions: bool,
     /// Who is told of every statement of a question.
     pub on_statement: Option<OnStatement>,
 }
@@ -146,6 +149,7 @@ impl StoreOptions {
             read_connections: 4,
             question_timeout: Duration::from_secs(30),
             write_connections: 5,
+            large_transactions: false,
             on_statement: None,
         }
     }
@@ -168,6 +172,8 @@ struct Inner {
     cache: SetCache,
     answers: Answers,
     rules: RwLock<Rules>,
+    /// How many of the next transactions look for known ids before they insert.
+    careful_transactions: AtomicU32,
     /// Woken after every commit that appended to the log.
     appended: Notify,
     /// How many commits with new events there were here.
@@ -183,6 +189,7 @@ struct Inner {
 
 /// The statements of this store's database, made once.
 struct SqlTexts {
+    insert_new_events: String,
     insert_events: String,
     stored_events: String,
     insert_users: String,
@@ -207,6 +214,7 @@ struct SqlTexts {
 impl SqlTexts {
     fn new(dialect: Dialect) -> Self {
         Self {
+            insert_new_events: ingest_sql::insert_new_events(dialect),
             insert_events: ingest_sql::insert_events(dialect),
             stored_events: ingest_sql::stored_events(dialect),
             insert_users: ingest_sql::insert_users(dialect),
@@ -239,7 +247,11 @@ impl Store {
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         let write = open_pool(
             &options.database_url,
-            Purpose::Write,
+            if options.large_transactions {
+                Purpose::Load
+            } else {
+                Purpose::Write
+            },
             options.write_connections.max(2),
         )
         .await?;
@@ -277,6 +289,7 @@ impl Store {
             cache: SetCache::new(options.cache_bytes),
             answers: Answers::new(),
             rules: RwLock::new(Rules::new(settings, erased)),
+            careful_transactions: AtomicU32::new(0),
             appended: Notify::new(),
             commits: watch::Sender::new(0),
             notifying: AtomicBool::new(false),
