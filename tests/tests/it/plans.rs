@@ -217,6 +217,7 @@ async fn a_users_events_are_erased_by_user_and_time(database: TestDatabase) {
 const FAR: i64 = 9_000_000_000_000_000;
 
 async fn old_events_expire_by_time(database: TestDatabase) {
+    store_some_events(&database, "expire").await;
     let sql = statement(&database, EXPIRE, "expire_events");
     let plan = match database.backend() {
         Backend::Sqlite => {
@@ -234,8 +235,8 @@ async fn old_events_expire_by_time(database: TestDatabase) {
     );
 }
 
-/// The plan for a page of events between two places, for one user where `user` says so, with some events to choose from.
-async fn page_plan(database: &TestDatabase, name: &str, user: bool) -> String {
+/// Some events to choose from: on an empty table PostgreSQL sorts the two rows that it expects.
+async fn store_some_events(database: &TestDatabase, name: &str) {
     let store = database.store().await;
     let events = numbered_events(name, 3_000);
     let stored = store.ingest(events.iter().map(Event::parsed).collect());
@@ -243,6 +244,11 @@ async fn page_plan(database: &TestDatabase, name: &str, user: bool) -> String {
     if database.backend() == Backend::Postgres {
         database.execute("ANALYZE events").await;
     }
+}
+
+/// The plan for a page of events between two places, for one user where `user` says so, with some events to choose from.
+async fn page_plan(database: &TestDatabase, name: &str, user: bool) -> String {
+    store_some_events(database, name).await;
     let sql = statement(database, EVENTS, name);
     match database.backend() {
         Backend::Sqlite => {
