@@ -123,15 +123,6 @@ impl Dialect {
         }
     }
 
-    /// Bounds of a column that its own bounds, one row of a list at a time, never exceed: without them PostgreSQL would not see that
-    /// the rows lie within a range, with them SQLite would take the range for each row.
-    pub(crate) fn outer_bounds(self, column: &str, lower: &str, upper: &str) -> String {
-        match self {
-            Self::Postgres => format!("{column} >= {lower} AND {column} < {upper}"),
-            Self::Sqlite => format!("{lower} < {upper}"),
-        }
-    }
-
     /// A condition that SQLite looks for no index for: without statistics it takes an event type for as good as a user.
     pub(crate) fn without_index(self, condition: &str) -> String {
         match self {

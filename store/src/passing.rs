@@ -68,16 +68,12 @@ impl<'a, C: ConnectionTrait> Reading<'a, C> {
         let (sql, values) = passing_days_sql(self.dialect(), self.filter);
         let mut found = BTreeMap::new();
         for step in steps(events) {
-            let Some(mut single) = self.bounds(&step) else {
-                continue;
-            };
-            single.extend(values.iter().cloned());
             let columns = vec![
                 Column::Integer(step.iter().map(|day| day.number()).collect()),
                 Column::BigInt(step.iter().map(|day| self.start_of(*day)).collect()),
                 Column::BigInt(step.iter().map(|day| self.end_of(*day)).collect()),
             ];
-            let statement = self.dialect().list_statement(&sql, columns, single);
+            let statement = self.dialect().list_statement(&sql, columns, values.clone());
             for row in self.rows(statement).await? {
                 let users = users_of(&row.try_get_by_index::<String>(1)?)?;
                 found.insert(Day::new(row.try_get_by_index(0)?), Arc::new(users));
@@ -94,9 +90,10 @@ impl<'a, C: ConnectionTrait> Reading<'a, C> {
         let (sql, values) = passing_types_sql(self.dialect(), self.filter);
         let mut found: BTreeMap<String, (u64, UserSet)> = BTreeMap::new();
         for step in steps(events) {
-            let Some(mut single) = self.bounds(&step) else {
+            let (Some(first), Some(last)) = (step.first(), step.last()) else {
                 continue;
             };
+            let mut single = vec![self.start_of(*first).into(), self.end_of(*last).into()];
             single.extend(values.iter().cloned());
             let statement = self.dialect().statement(&sql, single);
             for row in self.rows(statement).await? {
@@ -131,12 +128,6 @@ impl<'a, C: ConnectionTrait> Reading<'a, C> {
             return Err(StoreError::Timeout(Arc::new(cause)));
         }
         Ok(self.snapshot.query_all_raw(statement).await?)
-    }
-
-    /// When a step begins and ends.
-    fn bounds(&self, step: &Step) -> Option<Vec<sea_orm::Value>> {
-        let (first, last) = (step.first()?, step.last()?);
-        Some(vec![self.start_of(*first).into(), self.end_of(*last).into()])
     }
 
     fn dialect(&self) -> Dialect {
@@ -193,24 +184,39 @@ pub(crate) fn check_stored(horizon: Option<Day>, events: &BTreeMap<Day, u64>) ->
     })
 }
 
-/// Reads, for some days, the users with an event that passes. The days come first: an index finds the events of each.
+/// Reads, for some days, the users with an event that passes. An index finds the events of each day: SQLite joins in the order
+/// of the text; PostgreSQL takes one day after the other, and the users in the end, once.
 pub(crate) fn passing_days_sql(dialect: Dialect, filter: &Filter) -> (String, Vec<sea_orm::Value>) {
     let days = dialect.rows("days", DAY_COLUMNS);
     let users = dialect.joined_text("users.user_no");
-    let [first, last] = [0, 1].map(|nth| dialect.parameter(DAY_COLUMNS, nth));
-    let bounds = dialect.outer_bounds("events.occurred_at", &first, &last);
-    let (condition, values) = filter_sql(dialect, filter, dialect.first_parameter(DAY_COLUMNS) + 2);
-    let sql = format!(
-        "-- store: passing_days
-SELECT passing.day, {users}
-FROM (
-  SELECT DISTINCT days.day, events.user_id
+    let (condition, values) = filter_sql(dialect, filter, dialect.first_parameter(DAY_COLUMNS));
+    let passing = match dialect {
+        Dialect::Sqlite => format!(
+            "  SELECT DISTINCT days.day, events.user_id
   FROM {days}
   CROSS JOIN events
   WHERE events.occurred_at >= days.start_at
     AND events.occurred_at < days.end_at
-    AND {bounds}
-    AND {condition}
+    AND {condition}"
+        ),
+        Dialect::Postgres => format!(
+            "  SELECT days.day, of_day.user_id
+  FROM {days}
+  CROSS JOIN LATERAL (
+    SELECT DISTINCT events.user_id
+    FROM events
+    WHERE events.occurred_at >= days.start_at
+      AND events.occurred_at < days.end_at
+      AND {condition}
+  ) AS of_day
+  OFFSET 0"
+        ),
+    };
+    let sql = format!(
+        "-- store: passing_days
+SELECT passing.day, {users}
+FROM (
+{passing}
 ) AS passing
 JOIN users ON users.user_id = passing.user_id
 GROUP BY passing.day"

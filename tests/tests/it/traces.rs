@@ -137,7 +137,7 @@ async fn request_operation_and_statements_are_one_trace(backend: Backend) {
     assert!(find(&spans, "ingestEvent").1.contains(&"transaction"));
     let (_, statements) = find(&spans, "transaction");
     assert!(
-        statements.contains(&"store: insert_events"),
+        statements.contains(&"store: insert_new_events"),
         "{backend}: {statements:?}"
     );
     for span in &spans {
