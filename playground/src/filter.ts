@@ -1,11 +1,12 @@
 // Conditions on events, as the reader writes them, as the address holds them and as the API takes them.
 // One text for all three places: `plan = "pro"`, `cart.total >= 100`, `coupon is missing`. A value is JSON:
-// 5 is a number, "5" a text; what is neither number, true, false, null nor quoted is taken as text.
+// 5 is a number, "5" a text; what is neither number, true, false nor quoted is taken as text.
 
 import type { EventFilter } from './api/generated';
 
 export const TESTS = ['=', '!=', '>', '>=', '<', '<=', 'contains', 'starts with', 'exists', 'is missing'] as const;
 export type Test = (typeof TESTS)[number];
+/** What a property is compared with; null stands where nothing is. */
 export type Value = string | number | boolean | null;
 
 export interface Condition {
@@ -49,6 +50,7 @@ export function makeCondition(path: readonly string[], test: Test, typed: string
   if (!takesValue(test)) return { path, test, value: null };
   const value = parseValue(typed);
   if (value === undefined) return 'The value is no text, number, true, false or null.';
+  if (value === null) return 'null cannot be compared; "exists" and "is missing" look at no value.';
   if (typed.trim() === '') return 'A value is missing; "" is the empty text.';
   if (NUMBERS_ONLY.includes(test) && typeof value !== 'number') return `${test} compares numbers, and ${JSON.stringify(value)} is none.`;
   if (TEXTS_ONLY.includes(test) && typeof value !== 'string') return { path, test, value: typed.trim() };

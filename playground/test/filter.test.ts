@@ -31,6 +31,7 @@ describe('conditions', () => {
     for (const text of ['', 'plan', 'plan like pro', '= 5', 'plan =']) expect(typeof parseCondition(text), text).toBe('string');
     expect(makeCondition(['seats'], '>', 'many')).toBe('> compares numbers, and "many" is none.');
     expect(makeCondition([], '=', 'x')).toContain('needs a name');
+    expect(makeCondition(['plan'], '=', 'null')).toContain('null cannot be compared');
     expect(makeCondition(['zip'], 'starts with', '10')).toEqual({ path: ['zip'], test: 'starts with', value: '10' });
   });
 });
