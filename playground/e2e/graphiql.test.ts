@@ -34,8 +34,10 @@ async function run(page: Page, tab: string): Promise<string> {
 test('the first visit tells the story: stored, duplicate, counted', async () => {
   const { page, faults, foreign, close } = await visit(browser, `${server.url}/graphiql`);
   await page.waitForSelector('.graphiql-query-editor .view-line');
-  const tabs = (await page.getByRole('tab').allTextContents()).map((name) => name.replace(/kb icon$/, ''));
-  expect(tabs.slice(0, 7)).toEqual(['SendAnEvent', 'SendItAgain', 'WhoWasActive', 'WhatHappenedMost', 'WhoCameBack', 'WhatDidTheyDo', 'WatchItLive']);
+  const tabs = await page.getByRole('tab').allTextContents();
+  const story = ['SendAnEvent', 'SendItAgain', 'WhoWasActive', 'WhatHappenedMost', 'WhoCameBack', 'WhatDidTheyDo', 'WatchItLive'];
+  // Behind a name stands that of its icon, as the minifier left it.
+  expect(tabs.slice(0, 7).map((tab, index) => tab.startsWith(story[index] ?? '?'))).toEqual(story.map(() => true));
   expect(await run(page, 'SendAnEvent')).toContain('STORED');
   expect(await run(page, 'SendItAgain')).toContain('DUPLICATE');
   const active = JSON.parse(await run(page, 'WhoWasActive')) as { data: { dau: { points: { users: number }[] } } };
@@ -74,7 +76,7 @@ test('a subscription shows events as they are stored', async () => {
   await page.waitForTimeout(EDITOR_DELAY_MS);
   const opened = page.waitForEvent('websocket');
   await page.getByRole('button', { name: /Execute query/ }).click();
-  await (await opened).waitForEvent('framereceived');
+  await opened;
   // The subscription begins a moment after the socket does, and says nothing until something happens.
   for (let number = 0; (await page.locator('.result-window').textContent())?.includes('grace') !== true; number += 1) {
     await send(server, [{ eventId: crypto.randomUUID(), userId: 'grace', eventType: 'signup' }]);
