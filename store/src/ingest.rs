@@ -6,13 +6,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 use activity::calendar::Calendar;
 use chrono::{DateTime, Utc};
 use rand::RngExt;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, SqlErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult};
 use serde_json::{Map, Value};
 use tokio::time::Duration;
 use tracing::warn;
@@ -25,6 +25,7 @@ use crate::{
     error::StoreError,
     event_ids::lift_ids,
     ingest_sql::COUNT_TYPES,
+    insertion::{Insertion, first_of_each_id},
     json,
     new_event::{EventField, NewEvent, Violation, ViolationCode},
 };
@@ -34,10 +35,6 @@ use crate::{
 pub const MAX_EVENT_TYPES: u64 = 10_000;
 /// The most times a transaction is tried again after the database gave up on it for another one's sake.
 const MAX_RETRIES: u32 = 3;
-/// After a transaction met an id that was known, this many look for known ids before they insert: repeats come in rows,
-/// from a client that sends again or an importer that runs again. All others insert at once, which costs less, and
-/// start over if an id turns out to be known (PostgreSQL's log then has a line of it).
-const CAREFUL_TRANSACTIONS: u32 = 64;
 /// The advisory lock under which event types are counted and added on PostgreSQL.
 const TYPES_LOCK: i64 = 0x6b6f_686f_0001;
 
@@ -165,10 +162,7 @@ impl Store {
     pub(crate) async fn ingest_here(&self, events: &[NewEvent]) -> Result<Vec<IngestOutcome>, StoreError> {
         let mut retries = 0;
         let mut attempt = Attempt {
-            insertion: match self.inner.careful_transactions.load(Ordering::Relaxed) {
-                0 => Insertion::AllNew,
-                _ => Insertion::Careful,
-            },
+            insertion: self.insertion(),
             hold_rules: false,
         };
         loop {
@@ -350,54 +344,6 @@ impl Store {
         Ok(admitted)
     }
 
-    /// Inserts events of which none should be known, and returns their ids; nothing if one is, and then the transaction
-    /// can only be rolled back.
-    async fn insert_new_events(
-        &self,
-        transaction: &DatabaseTransaction,
-        events: &[&NewEvent],
-    ) -> Result<Option<HashSet<Uuid>>, StoreError> {
-        let sql = &self.inner.sql.insert_new_events;
-        let statement = self
-            .inner
-            .dialect
-            .list_statement(sql, event_columns(events), vec![]);
-        match transaction.execute_raw(statement).await {
-            Ok(_) => Ok(Some(events.iter().map(|event| event.event_id).collect())),
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Inserts the events that are not known, and returns their ids.
-    async fn insert_events(
-        &self,
-        transaction: &DatabaseTransaction,
-        events: &[&NewEvent],
-    ) -> Result<HashSet<Uuid>, StoreError> {
-        let sql = &self.inner.sql.insert_events;
-        let statement = self
-            .inner
-            .dialect
-            .list_statement(sql, event_columns(events), vec![]);
-        let rows = transaction.query_all_raw(statement).await?;
-        let ids: Result<HashSet<Uuid>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
-        let ids = ids?;
-        self.remember_repeats(ids.len() < events.len());
-        Ok(ids)
-    }
-
-    /// Decides how the next transactions insert.
-    fn remember_repeats(&self, some_known: bool) {
-        let careful = &self.inner.careful_transactions;
-        let next = |left: u32| match some_known {
-            true => Some(CAREFUL_TRANSACTIONS),
-            false => left.checked_sub(1),
-        };
-        // Without one left there is nothing to subtract from.
-        let _ = careful.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-    }
-
     /// The events with these ids that are stored.
     pub(crate) async fn stored(
         &self,
@@ -477,34 +423,10 @@ struct Attempt {
     hold_rules: bool,
 }
 
-/// How events are inserted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Insertion {
-    /// As if none of their ids were known.
-    AllNew,
-    /// Those whose ids are not known.
-    Careful,
-}
-
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Before(error)
     }
-}
-
-/// Events as a list of rows.
-fn event_columns(events: &[&NewEvent]) -> Vec<Column> {
-    let text = |event: &&NewEvent| serde_json::to_string(&event.properties).unwrap_or_default();
-    let occurred_at = |event: &&NewEvent| event.occurred_at.timestamp_micros();
-    let received_at = |event: &&NewEvent| event.received_at.timestamp_micros();
-    vec![
-        Column::Uuid(events.iter().map(|event| event.event_id).collect()),
-        Column::Text(events.iter().map(|event| event.user_id.clone()).collect()),
-        Column::Text(events.iter().map(|event| event.event_type.clone()).collect()),
-        Column::BigInt(events.iter().map(occurred_at).collect()),
-        Column::Json(events.iter().map(text).collect()),
-        Column::BigInt(events.iter().map(received_at).collect()),
-    ]
 }
 
 fn too_many_types() -> Violation {
@@ -516,17 +438,6 @@ fn too_many_types() -> Violation {
             "is new, and this database has {MAX_EVENT_TYPES} event types already, the most it takes; put what varies into properties"
         ),
     }
-}
-
-/// The first event with each id, sorted by id, without those that are refused.
-fn first_of_each_id<'a>(events: &'a [NewEvent], refused: &HashMap<usize, Violation>) -> Vec<&'a NewEvent> {
-    let mut firsts: BTreeMap<Uuid, &NewEvent> = BTreeMap::new();
-    for (position, event) in events.iter().enumerate() {
-        if !refused.contains_key(&position) {
-            firsts.entry(event.event_id).or_insert(event);
-        }
-    }
-    firsts.into_values().collect()
 }
 
 /// How many of the events each (day, type, user) has.

@@ -33,6 +33,7 @@ mod folder;
 mod frame;
 mod ingest;
 mod ingest_sql;
+mod insertion;
 pub mod json;
 mod keys;
 pub mod new_event;
