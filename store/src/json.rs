@@ -55,20 +55,24 @@ pub fn is_exact_number(token: &str) -> bool {
 
 /// Gives every number inside `value` its one spelling: an integer where the value is one and fits 64 bits,
 /// otherwise the shortest double. Negative zero becomes zero.
-pub fn canonical(value: Value) -> Value {
-    match value {
-        Value::Number(number) => Value::Number(canonical_number(number)),
-        Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect()),
-        Value::Object(map) => Value::Object(canonical_map(map)),
-        other => other,
-    }
+pub fn canonical(mut value: Value) -> Value {
+    make_canonical(&mut value);
+    value
 }
 
 /// [`canonical`] for the members of an object.
-pub fn canonical_map(map: Map<String, Value>) -> Map<String, Value> {
-    map.into_iter()
-        .map(|(key, value)| (key, canonical(value)))
-        .collect()
+pub fn canonical_map(mut map: Map<String, Value>) -> Map<String, Value> {
+    map.values_mut().for_each(make_canonical);
+    map
+}
+
+fn make_canonical(value: &mut Value) {
+    match value {
+        Value::Number(number) => *number = canonical_number(number.clone()),
+        Value::Array(items) => items.iter_mut().for_each(make_canonical),
+        Value::Object(map) => map.values_mut().for_each(make_canonical),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 /// A double that is an integer becomes the one that its shortest decimal denotes, as it was sent: from 2^53 on that may be

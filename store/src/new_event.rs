@@ -43,6 +43,8 @@ pub struct NewEvent {
     /// False where the sender left the time out: a retry then is a duplicate whatever time was stored.
     pub(crate) occurred_at_given: bool,
     pub(crate) properties: Map<String, Value>,
+    /// The properties as they are stored: compact JSON, numbers in their canonical spelling.
+    pub(crate) properties_text: String,
     pub(crate) received_at: DateTime<Utc>,
 }
 
@@ -122,15 +124,20 @@ impl NewEvent {
         };
         let properties = keep(parse_properties(raw.properties), &mut violations);
         match (event_id, occurred_at, properties) {
-            (Some(event_id), Some(occurred_at), Some(properties)) if violations.is_empty() => Ok(Self {
-                event_id,
-                user_id: raw.user_id,
-                event_type: raw.event_type,
-                occurred_at,
-                occurred_at_given,
-                properties,
-                received_at,
-            }),
+            (Some(event_id), Some(occurred_at), Some((properties, properties_text)))
+                if violations.is_empty() =>
+            {
+                Ok(Self {
+                    event_id,
+                    user_id: raw.user_id,
+                    event_type: raw.event_type,
+                    occurred_at,
+                    occurred_at_given,
+                    properties,
+                    properties_text,
+                    received_at,
+                })
+            }
             _ => Err(violations),
         }
     }
@@ -282,30 +289,34 @@ fn parse_occurred_at(
     Ok(instant)
 }
 
-fn parse_properties(value: Option<Value>) -> Result<Map<String, Value>, Violation> {
+/// The members, and the text that is stored.
+fn parse_properties(value: Option<Value>) -> Result<(Map<String, Value>, String), Violation> {
     let field = EventField::Properties;
     let map = match value {
-        None | Some(Value::Null) => return Ok(Map::new()),
+        None | Some(Value::Null) => return Ok((Map::new(), "{}".to_owned())),
         Some(Value::Object(map)) => map,
         Some(other) => {
             let message = format!("must be a JSON object, not {}", kind_of(&other));
             return Err(violation(ViolationCode::Invalid, field, message));
         }
     };
-    let mut path = Vec::new();
-    check_members(&map, &mut path).map_err(|(code, message)| Violation {
-        code,
+    check_members(&map, 1).map_err(|fault| Violation {
+        code: fault.code,
         field,
-        path,
-        message,
+        path: fault.path.into_iter().rev().collect(),
+        message: fault.message,
     })?;
     let map = json::canonical_map(map);
-    let bytes = serde_json::to_vec(&map).map_or(usize::MAX, |text| text.len());
+    let text = serde_json::to_string(&map).map_err(|error| {
+        let message = format!("cannot be written as JSON: {error}");
+        violation(ViolationCode::Invalid, field, message)
+    })?;
+    let bytes = text.len();
     if bytes > MAX_PROPERTIES_BYTES {
         let message = format!("are {bytes} bytes of JSON; at most {MAX_PROPERTIES_BYTES} are allowed");
         return Err(violation(ViolationCode::TooLarge, field, message));
     }
-    Ok(map)
+    Ok((map, text))
 }
 
 fn kind_of(value: &Value) -> &'static str {
@@ -319,40 +330,55 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-type Fault = (ViolationCode, String);
+/// What is wrong inside of properties.
+struct Fault {
+    code: ViolationCode,
+    message: String,
+    /// Where it is, innermost first.
+    path: Vec<String>,
+}
 
-/// Checks the members of an object; on a fault `path` says where it is.
-fn check_members(map: &Map<String, Value>, path: &mut Vec<String>) -> Result<(), Fault> {
+impl Fault {
+    fn new(code: ViolationCode, message: String) -> Self {
+        let path = Vec::new();
+        Self { code, message, path }
+    }
+
+    fn below(mut self, step: String) -> Self {
+        self.path.push(step);
+        self
+    }
+}
+
+/// Checks the members of an object at this depth, the outermost one being at 1.
+fn check_members(map: &Map<String, Value>, depth: usize) -> Result<(), Fault> {
     for (key, value) in map {
-        path.push(key.clone());
-        if key.contains('\0') {
-            return Err((
-                ViolationCode::Invalid,
-                "has a NUL character in a key, which PostgreSQL cannot store".to_owned(),
-            ));
-        }
-        check_value(value, path)?;
-        path.pop();
+        let checked = if key.contains('\0') {
+            let message = "has a NUL character in a key, which PostgreSQL cannot store";
+            Err(Fault::new(ViolationCode::Invalid, message.to_owned()))
+        } else {
+            check_value(value, depth)
+        };
+        checked.map_err(|fault| fault.below(key.clone()))?;
     }
     Ok(())
 }
 
-fn check_value(value: &Value, path: &mut Vec<String>) -> Result<(), Fault> {
+/// Checks a value inside of an object or array at this depth.
+fn check_value(value: &Value, depth: usize) -> Result<(), Fault> {
     match value {
-        Value::String(text) if text.contains('\0') => Err((
-            ViolationCode::Invalid,
-            "has a NUL character, which PostgreSQL cannot store".to_owned(),
-        )),
-        Value::Object(_) | Value::Array(_) if path.len() >= MAX_PROPERTY_DEPTH => Err((
-            ViolationCode::TooDeep,
-            format!("nest deeper than {MAX_PROPERTY_DEPTH} levels"),
-        )),
-        Value::Object(map) => check_members(map, path),
+        Value::String(text) if text.contains('\0') => {
+            let message = "has a NUL character, which PostgreSQL cannot store";
+            Err(Fault::new(ViolationCode::Invalid, message.to_owned()))
+        }
+        Value::Object(_) | Value::Array(_) if depth >= MAX_PROPERTY_DEPTH => {
+            let message = format!("nest deeper than {MAX_PROPERTY_DEPTH} levels");
+            Err(Fault::new(ViolationCode::TooDeep, message))
+        }
+        Value::Object(map) => check_members(map, depth + 1),
         Value::Array(items) => {
             for (position, item) in items.iter().enumerate() {
-                path.push(position.to_string());
-                check_value(item, path)?;
-                path.pop();
+                check_value(item, depth + 1).map_err(|fault| fault.below(position.to_string()))?;
             }
             Ok(())
         }
