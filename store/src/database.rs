@@ -32,6 +32,11 @@ pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long SQLite waits for another process that writes.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// SQLite's cache of pages, in KiB. Event ids fall anywhere into their index: while many are stored, all of its pages are
+/// wanted again and again, and those that do not fit are written and read each time.
+const SQLITE_CACHE_KIB: u32 = 8 * 1024;
+/// The same for an importer: room for the pages that one large transaction changes.
+const SQLITE_LOAD_CACHE_KIB: u32 = 64 * 1024;
 /// Pages of WAL before SQLite copies them into the file: bulk loads are twice as fast as with its default of 1,000.
 const SQLITE_CHECKPOINT_PAGES: &str = "16000";
 
@@ -185,10 +190,15 @@ fn make_folder(database_url: &str) -> Result<(), StoreError> {
 }
 
 fn sqlite_options(sqlite: SqliteConnectOptions, purpose: Purpose) -> SqliteConnectOptions {
+    let cache_kib = match purpose {
+        Purpose::Load => SQLITE_LOAD_CACHE_KIB,
+        Purpose::Write | Purpose::Read | Purpose::Questions(_) | Purpose::Maintenance => SQLITE_CACHE_KIB,
+    };
     let sqlite = sqlite
         .collation(NUMBER_ORDER, compare_number_texts)
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
-        .pragma("cache_size", "-8192")
+        // A negative number is one of KiB.
+        .pragma("cache_size", format!("-{cache_kib}"))
         .pragma("temp_store", "memory");
     if purpose.is_reading() {
         return sqlite.read_only(true);

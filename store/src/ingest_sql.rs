@@ -39,6 +39,18 @@ RETURNING event_id",
     )
 }
 
+/// The same on SQLite for exactly this many events, each value a parameter: half of what the list costs that has to be
+/// written as JSON, and read. The parameters are without numbers, because the driver looks a numbered one up among all.
+pub(crate) fn insert_event_rows(rows: usize) -> String {
+    let rows = vec!["(?, ?, ?, ?, ?, ?)"; rows];
+    format!(
+        "-- store: insert_new_events
+INSERT INTO events (event_id, user_id, event_type, occurred_at, properties, received_at)
+VALUES {}",
+        rows.join(",\n  ")
+    )
+}
+
 fn insertion(dialect: Dialect) -> String {
     let new = dialect.rows("new", EVENT_COLUMNS);
     let properties = dialect.json("new.properties");
@@ -124,7 +136,8 @@ ON CONFLICT DO NOTHING"
 #[cfg(test)]
 mod tests {
     use super::{
-        append_log, insert_events, insert_new_events, insert_types, insert_users, known_types, stored_events,
+        append_log, insert_event_rows, insert_events, insert_new_events, insert_types, insert_users,
+        known_types, stored_events,
     };
     use crate::dialect::Dialect;
 
@@ -142,5 +155,6 @@ mod tests {
             ];
             insta::assert_snapshot!(format!("ingest_{name}"), all.join(";\n\n"));
         }
+        insta::assert_snapshot!("ingest_sqlite_rows", insert_event_rows(2));
     }
 }

@@ -1,16 +1,20 @@
 //! Events into the table: as if every id were new, which costs least, or careful of those that are known.
+//!
+//! As new, many events go the way that is cheapest in each database: on SQLite as the parameters of statements for a fixed
+//! number of rows. What is left over, few events and careful transactions go as one list ([`crate::dialect`]), whose
+//! statement is the same whatever the number. All ways store the same.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::atomic::Ordering,
 };
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, SqlErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, SqlErr, Value};
 use uuid::Uuid;
 
 use crate::{
     Store,
-    dialect::Column,
+    dialect::{Column, Dialect},
     error::StoreError,
     new_event::{NewEvent, Violation},
 };
@@ -19,6 +23,9 @@ use crate::{
 /// from a client that sends again or an importer that runs again. All others insert at once, which costs less, and
 /// start over if an id turns out to be known (PostgreSQL's log then has a line of it).
 const CAREFUL_TRANSACTIONS: u32 = 64;
+/// Events in one statement on SQLite. More gain nothing, and make the text longer that is looked up among the prepared
+/// ones each time.
+pub(crate) const SQLITE_ROWS: usize = 100;
 
 /// How events are inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,16 +52,48 @@ impl Store {
         transaction: &DatabaseTransaction,
         events: &[&NewEvent],
     ) -> Result<Option<HashSet<Uuid>>, StoreError> {
+        let inserted = match self.inner.dialect {
+            Dialect::Sqlite => self.insert_rows(transaction, events).await,
+            Dialect::Postgres => self.insert_list(transaction, events).await,
+        };
+        match inserted {
+            Ok(()) => Ok(Some(events.iter().map(|event| event.event_id).collect())),
+            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// [`SQLITE_ROWS`] events at a time, and what is left over as a list.
+    async fn insert_rows(
+        &self,
+        transaction: &DatabaseTransaction,
+        events: &[&NewEvent],
+    ) -> Result<(), DbErr> {
+        let (groups, rest) = events.as_chunks::<SQLITE_ROWS>();
+        for group in groups {
+            let values = group.iter().flat_map(|event| event_values(event)).collect();
+            let sql = &self.inner.sql.insert_event_rows;
+            transaction
+                .execute_raw(self.inner.dialect.statement(sql, values))
+                .await?;
+        }
+        self.insert_list(transaction, rest).await
+    }
+
+    async fn insert_list(
+        &self,
+        transaction: &DatabaseTransaction,
+        events: &[&NewEvent],
+    ) -> Result<(), DbErr> {
+        if events.is_empty() {
+            return Ok(());
+        }
         let sql = &self.inner.sql.insert_new_events;
         let statement = self
             .inner
             .dialect
             .list_statement(sql, event_columns(events), vec![]);
-        match transaction.execute_raw(statement).await {
-            Ok(_) => Ok(Some(events.iter().map(|event| event.event_id).collect())),
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        transaction.execute_raw(statement).await.map(|_| ())
     }
 
     /// Inserts the events that are not known, and returns their ids.
@@ -92,18 +131,31 @@ pub(crate) fn first_of_each_id<'a>(
     events: &'a [NewEvent],
     refused: &HashMap<usize, Violation>,
 ) -> Vec<&'a NewEvent> {
-    let mut firsts: BTreeMap<Uuid, &NewEvent> = BTreeMap::new();
-    for (position, event) in events.iter().enumerate() {
-        if !refused.contains_key(&position) {
-            firsts.entry(event.event_id).or_insert(event);
-        }
-    }
-    firsts.into_values().collect()
+    let admitted = events
+        .iter()
+        .enumerate()
+        .filter(|(position, _)| !refused.contains_key(position));
+    let mut firsts: Vec<&NewEvent> = admitted.map(|(_, event)| event).collect();
+    // Events with one id keep their order, and the first of them stays.
+    firsts.sort_by_key(|event| event.event_id);
+    firsts.dedup_by_key(|event| event.event_id);
+    firsts
+}
+
+/// The values of one row, in the order of the columns.
+fn event_values(event: &NewEvent) -> [Value; 6] {
+    [
+        event.event_id.into(),
+        event.user_id.as_str().into(),
+        event.event_type.as_str().into(),
+        event.occurred_at.timestamp_micros().into(),
+        event.properties_text.as_str().into(),
+        event.received_at.timestamp_micros().into(),
+    ]
 }
 
 /// Events as a list of rows.
 fn event_columns(events: &[&NewEvent]) -> Vec<Column> {
-    let text = |event: &&NewEvent| serde_json::to_string(&event.properties).unwrap_or_default();
     let occurred_at = |event: &&NewEvent| event.occurred_at.timestamp_micros();
     let received_at = |event: &&NewEvent| event.received_at.timestamp_micros();
     vec![
@@ -111,7 +163,7 @@ fn event_columns(events: &[&NewEvent]) -> Vec<Column> {
         Column::Text(events.iter().map(|event| event.user_id.clone()).collect()),
         Column::Text(events.iter().map(|event| event.event_type.clone()).collect()),
         Column::BigInt(events.iter().map(occurred_at).collect()),
-        Column::Json(events.iter().map(text).collect()),
+        Column::Json(events.iter().map(|event| event.properties_text.clone()).collect()),
         Column::BigInt(events.iter().map(received_at).collect()),
     ]
 }

@@ -78,6 +78,7 @@ use crate::{
     dialect::Dialect,
     erased_users::ErasedUsers,
     events_sql::EventsSql,
+    insertion::SQLITE_ROWS,
     rules::Rules,
     tail::Tail,
 };
@@ -191,6 +192,7 @@ struct Inner {
 /// The statements of this store's database, made once.
 struct SqlTexts {
     insert_new_events: String,
+    insert_event_rows: String,
     insert_events: String,
     stored_events: String,
     insert_users: String,
@@ -216,6 +218,7 @@ impl SqlTexts {
     fn new(dialect: Dialect) -> Self {
         Self {
             insert_new_events: ingest_sql::insert_new_events(dialect),
+            insert_event_rows: ingest_sql::insert_event_rows(SQLITE_ROWS),
             insert_events: ingest_sql::insert_events(dialect),
             stored_events: ingest_sql::stored_events(dialect),
             insert_users: ingest_sql::insert_users(dialect),
