@@ -65,7 +65,7 @@ impl DryRun {
         event.event_type().hash(&mut hasher);
         event.occurred_at().timestamp_micros().hash(&mut hasher);
         let mut properties = Vec::with_capacity(128);
-        json_text::write_members_canonical(&mut properties, event.properties());
+        json_text::write_members_canonical(&mut properties, &event.properties());
         properties.hash(&mut hasher);
         hasher.finish()
     }

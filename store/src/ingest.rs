@@ -77,7 +77,7 @@ impl From<&NewEvent> for StoredEvent {
             event_type: event.event_type.clone(),
             occurred_at: event.occurred_at,
             received_at: event.received_at,
-            properties: event.properties.clone(),
+            properties: event.properties(),
         }
     }
 }
@@ -89,7 +89,7 @@ impl StoredEvent {
         self.user_id == event.user_id
             && self.event_type == event.event_type
             && (!event.occurred_at_given || self.occurred_at == event.occurred_at)
-            && self.properties == event.properties
+            && self.properties == event.properties()
     }
 
     /// Reads a row with the columns of `events`, found by their names.

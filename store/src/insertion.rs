@@ -149,7 +149,7 @@ fn event_values(event: &NewEvent) -> [Value; 6] {
         event.user_id.as_str().into(),
         event.event_type.as_str().into(),
         event.occurred_at.timestamp_micros().into(),
-        event.properties_text.as_str().into(),
+        event.properties.as_str().into(),
         event.received_at.timestamp_micros().into(),
     ]
 }
@@ -163,7 +163,7 @@ fn event_columns(events: &[&NewEvent]) -> Vec<Column> {
         Column::Text(events.iter().map(|event| event.user_id.clone()).collect()),
         Column::Text(events.iter().map(|event| event.event_type.clone()).collect()),
         Column::BigInt(events.iter().map(occurred_at).collect()),
-        Column::Json(events.iter().map(|event| event.properties_text.clone()).collect()),
+        Column::Json(events.iter().map(|event| event.properties.clone()).collect()),
         Column::BigInt(events.iter().map(received_at).collect()),
     ]
 }
