@@ -238,7 +238,8 @@ async fn limit_time(connection: &mut SqliteConnection, limit: Duration) -> Resul
 
 /// What is set on every PostgreSQL connection. The short statements here never gain from compilation (`jit`). Those of
 /// ingest have lists of varying lengths, and planning them anew for each was a third of what a small transaction cost;
-/// one plan, by index, suits them all.
+/// one plan, by index, suits them all. PostgreSQL waits for the rest of a `COPY` without any limit to the time, so it asks
+/// the network every few seconds whether we are still there.
 fn postgres_settings(purpose: Purpose) -> String {
     let timeout_ms = purpose.statement_timeout_ms();
     let idle_ms = if purpose == Purpose::Maintenance {
@@ -254,7 +255,8 @@ fn postgres_settings(purpose: Purpose) -> String {
     format!(
         "SET statement_timeout = {timeout_ms}; SET lock_timeout = {timeout_ms}; \
          SET idle_in_transaction_session_timeout = {idle_ms}; SET jit = off; SET plan_cache_mode = {plans}; \
-         SET synchronous_commit = on; SET client_min_messages = warning"
+         SET synchronous_commit = on; SET client_min_messages = warning; \
+         SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
     )
 }
 

@@ -76,7 +76,7 @@ pub(crate) async fn retire_ids(
 
 /// Gives events that were just inserted ids beyond the retired ones.
 pub(crate) async fn lift_ids(
-    transaction: &DatabaseTransaction,
+    transaction: &impl ConnectionTrait,
     dialect: Dialect,
     retired: RetiredIds,
 ) -> Result<(), StoreError> {

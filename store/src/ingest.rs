@@ -12,7 +12,7 @@ use std::{
 use activity::calendar::Calendar;
 use chrono::{DateTime, Utc};
 use rand::RngExt;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use serde_json::{Map, Value};
 use tokio::time::Duration;
 use tracing::warn;
@@ -20,7 +20,6 @@ use uuid::Uuid;
 
 use crate::{
     MAX_RECONNECTS, Store,
-    database::begin_write,
     dialect::{Column, Dialect},
     error::StoreError,
     event_ids::lift_ids,
@@ -28,6 +27,7 @@ use crate::{
     insertion::{Insertion, first_of_each_id},
     json,
     new_event::{EventField, NewEvent, Violation, ViolationCode},
+    write_transaction::WriteTransaction,
 };
 
 /// The most event types a database takes. Every type has sets of its own and a line in every ranking: more of them than
@@ -204,7 +204,7 @@ impl Store {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let transaction = begin_write(&self.inner.write).await?;
+        let transaction = WriteTransaction::begin(&self.inner.write).await?;
         if attempt.hold_rules {
             self.hold_rules(&transaction).await?;
         }
@@ -272,7 +272,7 @@ impl Store {
 
     /// Reads the rules as they stand and keeps others from changing them until the transaction ends: whoever does has
     /// the log of activity locked on PostgreSQL, or on SQLite the write lock, which this transaction has.
-    async fn hold_rules(&self, transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+    async fn hold_rules(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
         if self.inner.dialect == Dialect::Postgres {
             transaction
                 .execute_unprepared("LOCK TABLE activity_log IN ROW EXCLUSIVE MODE")
@@ -285,7 +285,7 @@ impl Store {
     /// types that are in the database once the transaction is committed.
     async fn admit_types(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &WriteTransaction,
         events: &[NewEvent],
         refused: &mut HashMap<usize, Violation>,
     ) -> Result<Vec<String>, StoreError> {
@@ -368,7 +368,7 @@ impl Store {
 
     async fn insert_users(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &WriteTransaction,
         events: &[&NewEvent],
     ) -> Result<(), StoreError> {
         let users: BTreeSet<&str> = events.iter().map(|event| event.user_id()).collect();
@@ -385,7 +385,7 @@ impl Store {
     /// or a user was erased meanwhile.
     async fn append_log(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &WriteTransaction,
         log: &BTreeMap<(i32, &str, &str), i64>,
         generation: i64,
     ) -> Result<bool, StoreError> {

@@ -9,6 +9,7 @@ mod answers;
 mod backup;
 mod cache;
 mod contention;
+mod copied_events;
 mod database;
 mod database_file;
 mod dialect;
@@ -39,6 +40,7 @@ mod keys;
 pub mod new_event;
 mod passing;
 mod position;
+mod postgres_transaction;
 mod rebuild;
 mod recount;
 mod retention;
@@ -54,6 +56,7 @@ mod top_events;
 mod users;
 mod verify;
 mod wake;
+mod write_transaction;
 mod writer;
 
 use std::{

@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement};
+use serde_json::Value;
+use store::new_event::NewEvent;
+use store::{IngestOutcome, Store, StoreError, StoreOptions};
 use tests::cluster::{Cluster, Durability};
 use tests::database::{Backend, TestDatabase};
+use tests::events::{Event, numbered_events};
 use tests::load::LoadOptions;
 use tests::small_disk::SmallDisk;
 
+use crate::checks::verify_is_clean;
 use crate::faults::Trial;
 
 /// A cluster that a test may do anything to, and the address of a database in it.
@@ -213,4 +218,76 @@ async fn no_session_is_left_in_a_transaction(database: &TestDatabase) {
     let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
                AND state LIKE 'idle in transaction%'";
     assert_eq!(database.number(sql).await, 0);
+}
+
+/// Sessions in the middle of copying events.
+const COPYING: &str = "FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
+                       AND query LIKE '%copy_events%' AND pid <> pg_backend_pid()";
+
+/// Four megabytes of events: on a slow network their copy takes a while.
+fn many_events() -> Vec<NewEvent> {
+    let mut events = numbered_events("copied ", 2_000);
+    for event in &mut events {
+        let padding = Value::from("x".repeat(2_000));
+        event.properties.insert("padding".to_owned(), padding);
+    }
+    events.iter().map(Event::parsed).collect()
+}
+
+async fn until_events_are_copied(database: &TestDatabase) {
+    for _ in 0..1_000 {
+        if database.number(&format!("SELECT COUNT(*) {COPYING}")).await > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody copies");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_is_cut_off_leaves_nothing() {
+    let database = TestDatabase::migrated(Backend::Postgres).await;
+    let (mut network, url) = database.behind_proxy().await;
+    let store = Store::open(StoreOptions::new(url)).await.expect("the store opens");
+    for _ in 0..2 {
+        network.slow_down(Duration::from_millis(20));
+        let ingesting = tokio::spawn({
+            let store = store.clone();
+            async move { store.ingest(many_events()).await }
+        });
+        until_events_are_copied(&database).await;
+        network.cut().await;
+        let outcomes = ingesting.await.expect("the task ends");
+        assert!(
+            matches!(outcomes, Err(StoreError::Unavailable(_))),
+            "{:?}",
+            outcomes.map(|outcomes| outcomes.len())
+        );
+        assert_eq!(database.number("SELECT COUNT(*) FROM events").await, 0);
+        network.mend().await;
+    }
+    let outcomes = store.ingest(many_events()).await.expect("ingest works");
+    assert!(outcomes.iter().all(|outcome| *outcome == IngestOutcome::Stored));
+    verify_is_clean(&store).await;
+    no_session_is_left_in_a_transaction(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_ended_in_a_copy_is_replaced() {
+    let database = TestDatabase::migrated(Backend::Postgres).await;
+    let (network, url) = database.behind_proxy().await;
+    let store = Store::open(StoreOptions::new(url)).await.expect("the store opens");
+    network.slow_down(Duration::from_millis(20));
+    let ingesting = tokio::spawn({
+        let store = store.clone();
+        async move { store.ingest(many_events()).await }
+    });
+    until_events_are_copied(&database).await;
+    let ended = format!("SELECT COUNT(pg_terminate_backend(pid)) {COPYING}");
+    assert_eq!(database.number(&ended).await, 1);
+    let outcomes = ingesting.await.expect("the task ends").expect("it is tried again");
+    assert!(outcomes.iter().all(|outcome| *outcome == IngestOutcome::Stored));
+    assert_eq!(database.number("SELECT COUNT(*) FROM events").await, 2_000);
+    verify_is_clean(&store).await;
+    no_session_is_left_in_a_transaction(&database).await;
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use tests::database::{Backend, TestDatabase};
-use tests::events::parsed_events;
+use tests::events::{Event, numbered_events, parsed_events};
 use tests::small_disk::SmallDisk;
 
 use crate::checks::verify_is_clean;
@@ -92,6 +92,13 @@ async fn what_sqlite_rolls_back_by_itself_takes_nothing_with_it() {
         assert_eq!(outcome.is_err(), refused, "{outcome:?}");
     }
     assert_eq!(database.number("SELECT COUNT(*) FROM events").await, 2);
+    let mut many = numbered_events("many ", 250);
+    for (user, refused) in [("gone", true), ("refused", true), ("ana", false)] {
+        many[130].user_id = user.to_owned();
+        let outcomes = store.ingest(many.iter().map(Event::parsed).collect()).await;
+        assert_eq!(outcomes.is_err(), refused, "{outcomes:?}");
+    }
+    assert_eq!(database.number("SELECT COUNT(*) FROM events").await, 252);
     verify_is_clean(&store).await;
 }
 

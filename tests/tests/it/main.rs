@@ -60,6 +60,7 @@ mod importer_generator;
 mod importer_program;
 mod importer_rejects;
 mod ingest;
+mod insertion;
 mod keys;
 mod keys_program;
 mod live;
