@@ -72,7 +72,8 @@ mod tests {
         let mut expected = b"PGCOPY\n\xff\r\n\0".to_vec();
         expected.extend_from_slice(&[0; 8]);
         expected.extend_from_slice(b"\0\x06");
-        expected.extend_from_slice(b"\0\0\0\x10\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff");
+        expected
+            .extend_from_slice(b"\0\0\0\x10\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff");
         expected.extend_from_slice(b"\0\0\0\x02a\\");
         expected.extend_from_slice(b"\0\0\0\x02\xc3\xbc");
         expected.extend_from_slice(b"\0\0\0\x08\0\0\0\0\0\0\x01\x02");

@@ -248,7 +248,9 @@ async fn until_events_are_copied(database: &TestDatabase) {
 async fn a_copy_that_is_cut_off_leaves_nothing() {
     let database = TestDatabase::migrated(Backend::Postgres).await;
     let (mut network, url) = database.behind_proxy().await;
-    let store = Store::open(StoreOptions::new(url)).await.expect("the store opens");
+    let store = Store::open(StoreOptions::new(url))
+        .await
+        .expect("the store opens");
     for _ in 0..2 {
         network.slow_down(Duration::from_millis(20));
         let ingesting = tokio::spawn({
@@ -276,7 +278,9 @@ async fn a_copy_that_is_cut_off_leaves_nothing() {
 async fn a_session_that_is_ended_in_a_copy_is_replaced() {
     let database = TestDatabase::migrated(Backend::Postgres).await;
     let (network, url) = database.behind_proxy().await;
-    let store = Store::open(StoreOptions::new(url)).await.expect("the store opens");
+    let store = Store::open(StoreOptions::new(url))
+        .await
+        .expect("the store opens");
     network.slow_down(Duration::from_millis(20));
     let ingesting = tokio::spawn({
         let store = store.clone();
@@ -285,7 +289,10 @@ async fn a_session_that_is_ended_in_a_copy_is_replaced() {
     until_events_are_copied(&database).await;
     let ended = format!("SELECT COUNT(pg_terminate_backend(pid)) {COPYING}");
     assert_eq!(database.number(&ended).await, 1);
-    let outcomes = ingesting.await.expect("the task ends").expect("it is tried again");
+    let outcomes = ingesting
+        .await
+        .expect("the task ends")
+        .expect("it is tried again");
     assert!(outcomes.iter().all(|outcome| *outcome == IngestOutcome::Stored));
     assert_eq!(database.number("SELECT COUNT(*) FROM events").await, 2_000);
     verify_is_clean(&store).await;

@@ -148,28 +148,30 @@ async fn one_known_id_in_a_large_batch_harms_no_other(database: TestDatabase) {
 }
 
 async fn random_large_batches_are_told_and_stored_as_a_model_says(database: TestDatabase) {
-    for seed in 0..3 {
-        let database = match seed {
-            0 => &database,
-            _ => &TestDatabase::migrated(database.backend()).await,
-        };
-        let mut stream = Stream::new(seed);
-        let store = database.store_in(stream.zone).await;
-        let mut sent = stream.deliveries(700).concat();
-        // The first batch repeats only itself, the second also repeats the first.
-        let rest = sent.split_off(450);
-        let mut stored = Vec::new();
-        for batch in [sent, rest] {
-            let expected = deliver(&mut stored, &batch);
-            let outcomes = store.ingest(parsed(&batch)).await.expect("ingest works");
-            let told: Vec<Expected> = outcomes.iter().map(told).collect();
-            assert_eq!(told, expected, "seed {seed}");
-        }
-        let count = database.number("SELECT COUNT(*) FROM events").await;
-        assert_eq!(usize::try_from(count), Ok(stored.len()), "seed {seed}");
-        all_come_back(&store, parsed(&stored)).await;
-        verify_is_clean(&store).await;
+    check_seed(&database, 0).await;
+    for seed in 1..3 {
+        let database = TestDatabase::migrated(database.backend()).await;
+        check_seed(&database, seed).await;
     }
+}
+
+async fn check_seed(database: &TestDatabase, seed: u64) {
+    let mut stream = Stream::new(seed);
+    let store = database.store_in(stream.zone).await;
+    // The first batch repeats only itself, the second repeats the first as well.
+    let mut first = stream.deliveries(700).concat();
+    let second = first.split_off(450);
+    let mut stored = Vec::new();
+    for batch in [first, second] {
+        let expected = deliver(&mut stored, &batch);
+        let outcomes = store.ingest(parsed(&batch)).await.expect("ingest works");
+        let told: Vec<Expected> = outcomes.iter().map(told).collect();
+        assert_eq!(told, expected, "seed {seed}");
+    }
+    let count = database.number("SELECT COUNT(*) FROM events").await;
+    assert_eq!(usize::try_from(count), Ok(stored.len()), "seed {seed}");
+    all_come_back(&store, parsed(&stored)).await;
+    verify_is_clean(&store).await;
 }
 
 fn told(outcome: &IngestOutcome) -> Expected {
