@@ -90,6 +90,25 @@ impl Keyring {
         Lookup::Found(Holder::Key(found.key.id), found.key.scope)
     }
 
+    /// Waits until the keys were read at all: by the reading under way, as when the server has just started, or else as by
+    /// [`Self::read_soon`]. Returns within about two seconds, whether they could be read or not.
+    pub(super) async fn read_first(&self) {
+        let reading = async {
+            // Whoever reads holds the lock.
+            drop(self.last_attempt.lock().await);
+            if self.is_unread() {
+                self.read_soon().await;
+            }
+        };
+        // Whether they were read is for the caller to see.
+        let _ = tokio::time::timeout(KEYS_READ_TIMEOUT, reading).await;
+    }
+
+    fn is_unread(&self) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.is_none()
+    }
+
     /// Waits until the keys were read once more, which happens at most once a second and for all who wait. Returns within
     /// about two seconds, whether they could be read or not.
     pub(super) async fn read_soon(&self) {
@@ -169,5 +188,50 @@ impl Keyring {
 fn log_failure(outcome: Result<(), StoreError>) {
     if let Err(error) = outcome {
         tracing::warn!(error = chain(&error), "the API keys cannot be read");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use store::{Store, StoreOptions};
+
+    use super::{Keyring, Lookup};
+    use crate::clock::Clock;
+
+    /// Who asks while the server reads its keys for the first time waits for that reading, and not for another one a second
+    /// later.
+    #[tokio::test]
+    async fn the_first_who_ask_wait_for_the_first_reading_only() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let url = format!("sqlite://{}", folder.path().join("keys.db").display());
+        let connection = store::connect(&url).await.expect("a new file is opened");
+        migration::migrate(&connection).await.expect("the schema is made");
+        let store = Store::open(StoreOptions::new(url.as_str()))
+            .await
+            .expect("the store opens");
+        let ring = Arc::new(Keyring::new(store, Clock::System));
+
+        let mut reading = ring.last_attempt.lock().await;
+        let began = Instant::now();
+        *reading = Some(began);
+        let asking = tokio::spawn({
+            let ring = ring.clone();
+            async move { ring.read_first().await }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!asking.is_finished(), "it waits for the reading under way");
+        ring.read().await.expect("the keys are read");
+        drop(reading);
+        asking.await.expect("it returns");
+
+        assert_eq!(
+            *ring.last_attempt.lock().await,
+            Some(began),
+            "nothing was read again"
+        );
+        assert_eq!(ring.look_up(None), Lookup::NoKeys);
     }
 }

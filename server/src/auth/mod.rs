@@ -207,7 +207,11 @@ impl Gate {
             return Err(Denied::Missing);
         }
         let mut lookup = self.keyring.look_up(shown.as_ref());
-        if matches!(lookup, Lookup::Unread) || (matches!(lookup, Lookup::Unknown) && shown.is_some()) {
+        if matches!(lookup, Lookup::Unread) {
+            self.keyring.read_first().await;
+            lookup = self.keyring.look_up(shown.as_ref());
+        }
+        if matches!(lookup, Lookup::Unknown) && shown.is_some() {
             // It may have been made a moment ago.
             self.keyring.read_soon().await;
             lookup = self.keyring.look_up(shown.as_ref());
