@@ -13,6 +13,7 @@ from .report import number
 # How many times the floor a warm question may take, in the order of the questions.
 WARM_LIMITS = [4, 4, 8, 25]
 COLD_LIMIT_MS = 300
+WARM_ROUNDS = 3
 SLOWER_SQL = [500, None, 500, 500]
 
 
@@ -43,12 +44,24 @@ def cold(report, program, url, asked):
 
 
 def warm(server, asked, seconds):
-    """Latencies of the floor and of each question over one connection."""
-    results = []
-    for query in [questions.FLOOR, *(query for _, query, _, _ in asked)]:
-        server.ask(query)
-        results.append(load.question(server.url(), query, seconds))
-    return results
+    """Latencies of the floor and of each question over one connection: of several rounds by turns, the middle one by its p50.
+
+    Other tenants of a virtual machine come and go within seconds; turns let them slow all questions alike.
+    """
+    return by_turns([server], asked, seconds)[0]
+
+
+def by_turns(servers, asked, seconds):
+    """The results of `warm` for each of the servers, which are asked by turns as well."""
+    queries = [questions.FLOOR, *(query for _, query, _, _ in asked)]
+    rounds = [[[] for _ in queries] for _ in servers]
+    for _ in range(WARM_ROUNDS):
+        for position, query in enumerate(queries):
+            for server, results in zip(servers, rounds):
+                server.ask(query)
+                results[position].append(load.question(server.url(), query, max(1, round(seconds / WARM_ROUNDS))))
+    middle = lambda results: sorted(results, key=lambda result: result["p50_ms"])[len(results) // 2]
+    return [[middle(results) for results in of_server] for of_server in rounds]
 
 
 def report_warm(report, asked, results):

@@ -92,10 +92,9 @@ def measure(report, cluster, options, server_program, importer):
 
 
 def compare(report, cluster, options, server_program, asked):
-    results = []
-    for database in ("few", "many"):
-        with closing(Server(server_program, cluster.url(database))) as server:
-            results.append(asking.warm(server, asked, options.seconds))
+    with (closing(Server(server_program, cluster.url("few"))) as small,
+          closing(Server(server_program, cluster.url("many"))) as large):
+        results = asking.by_turns([small, large], asked, options.seconds)
     few = options.events // COPIES
     asking.compare(report, asked, *results, few, few * COPIES)
 
