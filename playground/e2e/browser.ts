@@ -54,6 +54,19 @@ export async function settled(page: Page): Promise<void> {
   await page.waitForFunction(() => document.querySelectorAll('[aria-busy="true"]').length === 0);
 }
 
+/** Does something to the dashboard and waits for all answers. */
+export async function change(page: Page, action: () => Promise<unknown>): Promise<void> {
+  await action();
+  await settled(page);
+}
+
+/** Ends a visit in which nothing was asked for from elsewhere and nothing went wrong. */
+export async function finish({ foreign, faults, close }: Visit): Promise<void> {
+  expect(foreign).toEqual([]);
+  expect(faults).toEqual([]);
+  await close();
+}
+
 interface AxeResult {
   readonly violations: readonly { readonly id: string; readonly impact: string | null; readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[] }[];
 }

@@ -1,11 +1,11 @@
 // The dashboard shows what the API says: every chart, every switch, every link.
 
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ActiveUsers, Retention, TopEvents, type ActiveUsersQuery, type RetentionQuery, type TopEventsQuery } from '../src/api/generated';
 import { addDays, endOfUnit, startOfUnit } from '../src/days';
-import { DARK, DESKTOP, expectAccessible, launchBrowser, PHONE, settled, tableOf, visit, type Visit } from './browser';
-import { sampleEvents, send, today } from './data';
+import { change, DARK, DESKTOP, expectAccessible, finish, launchBrowser, PHONE, settled, tableOf, visit, type Visit } from './browser';
+import { last30, sampleEvents, send, today } from './data';
 import { Server } from './server';
 
 const MAX_COMPRESSED_BYTES = 350 * 1024;
@@ -29,20 +29,6 @@ async function open(query = '', options = DESKTOP): Promise<Visit> {
   await settled(opened.page);
   return opened;
 }
-
-async function finish({ foreign, faults, close }: Visit): Promise<void> {
-  expect(foreign).toEqual([]);
-  expect(faults).toEqual([]);
-  await close();
-}
-
-async function change(page: Page, action: () => Promise<unknown>): Promise<void> {
-  await action();
-  await page.waitForFunction(() => document.querySelectorAll('[aria-busy="true"]').length === 0);
-  await settled(page);
-}
-
-const last30 = (): { from: string; to: string } => ({ from: addDays(today(), -29), to: today() });
 
 describe('every chart shows the numbers that the API returns', () => {
   test('active users, with weekly and monthly windows', async () => {

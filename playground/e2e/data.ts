@@ -17,6 +17,9 @@ const DAYS = 75;
 
 export const today = (): string => dayIn('UTC', new Date());
 
+/** The range that the dashboard opens with. */
+export const last30 = (): { from: string; to: string } => ({ from: addDays(today(), -29), to: today() });
+
 /** Some seventy users over the last 75 days; each signs up once and comes back less and less. */
 export function sampleEvents(lastDay: string): EventInput[] {
   const random = generator(7);

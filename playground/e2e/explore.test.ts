@@ -3,9 +3,8 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ActiveUsers, Events, TopEvents, UserTimeline, type ActiveUsersQuery, type EventFilter, type EventsQuery, type TopEventsQuery, type UserTimelineQuery } from '../src/api/generated';
-import { addDays } from '../src/days';
-import { DESKTOP, expectAccessible, launchBrowser, PHONE, settled, tableOf, visit, type Visit } from './browser';
-import { sampleEvents, send, today } from './data';
+import { change, DESKTOP, expectAccessible, finish, launchBrowser, PHONE, settled, tableOf, visit, type Visit } from './browser';
+import { last30, sampleEvents, send, today } from './data';
 import { Server } from './server';
 
 let server: Server;
@@ -28,18 +27,6 @@ async function open(query = '', options = DESKTOP): Promise<Visit> {
   return opened;
 }
 
-async function finish({ foreign, faults, close }: Visit): Promise<void> {
-  expect(foreign).toEqual([]);
-  expect(faults).toEqual([]);
-  await close();
-}
-
-async function change(page: Page, action: () => Promise<unknown>): Promise<void> {
-  await action();
-  await settled(page);
-}
-
-const last30 = (): { from: string; to: string } => ({ from: addDays(today(), -29), to: today() });
 const isPro: EventFilter = { property: { path: ['plan'], is: { eq: 'pro' } } };
 
 /** The page's tables are what the API says under this filter. */
