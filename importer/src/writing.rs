@@ -137,7 +137,9 @@ impl Writing {
                 }
                 IngestOutcome::Refused(violation) => {
                     let value = value_of(&events[position], violation.field);
-                    Reject::column(violation.field.column(), &value, &reject::phrase(violation))
+                    // What only the database can tell has a code, for those who sort rejects by it.
+                    let phrase = format!("{} ({})", reject::phrase(violation), violation.code.as_str());
+                    Reject::column(violation.field.column(), &value, &phrase)
                 }
             };
             let row = Refused {

@@ -93,6 +93,20 @@ pub enum ViolationCode {
     UserErased,
 }
 
+impl ViolationCode {
+    /// The code as programs know it, in the API and in the importer's rejects.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "INVALID",
+            Self::FutureTimestamp => "FUTURE_TIMESTAMP",
+            Self::TooOld => "TOO_OLD",
+            Self::TooLarge => "TOO_LARGE",
+            Self::TooDeep => "TOO_DEEP",
+            Self::UserErased => "USER_ERASED",
+        }
+    }
+}
+
 /// One rule that an event breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
