@@ -118,6 +118,18 @@ pub fn numbered_events(prefix: &str, count: usize) -> Vec<Event> {
     (0..count).map(event).collect()
 }
 
+/// [`numbered_events`] that fill what stands between a sender and a reader: each with 60,000 bytes in the property `fat`.
+pub fn fat_events(prefix: &str, count: usize) -> Vec<Event> {
+    let fat = "x".repeat(60_000);
+    let mut events = numbered_events(prefix, count);
+    for event in &mut events {
+        event
+            .properties
+            .insert("fat".to_owned(), Value::from(fat.as_str()));
+    }
+    events
+}
+
 fn event(number: usize, line: &str) -> Event {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (time, user_id, event_type, name) = match words[..] {

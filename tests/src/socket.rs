@@ -122,19 +122,34 @@ impl Socket {
 
     /// The next thing the server says; pings are answered and passed over.
     pub async fn hear(&mut self) -> Heard {
+        match self.next_text().await {
+            Ok(text) => Heard::Message(serde_json::from_str(&text).unwrap_or_default()),
+            Err(closed) => closed,
+        }
+    }
+
+    /// The next message as it came, letter for letter.
+    ///
+    /// # Panics
+    /// If the server closes instead.
+    pub async fn hear_text(&mut self) -> String {
+        match self.next_text().await {
+            Ok(text) => text,
+            Err(closed) => panic!("the server closed the socket: {closed:?}"),
+        }
+    }
+
+    async fn next_text(&mut self) -> Result<String, Heard> {
         loop {
             match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => {
-                    let message = serde_json::from_str(&text).unwrap_or_default();
-                    return Heard::Message(message);
-                }
+                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
                 Some(Ok(Message::Close(Some(frame)))) => {
-                    return Heard::Closed(frame.code.into(), frame.reason.to_string());
+                    return Err(Heard::Closed(frame.code.into(), frame.reason.to_string()));
                 }
-                Some(Ok(Message::Close(None))) => return Heard::Closed(1005, String::new()),
+                Some(Ok(Message::Close(None))) => return Err(Heard::Closed(1005, String::new())),
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Heard::Closed(1006, error.to_string()),
-                None => return Heard::Closed(1006, String::new()),
+                Some(Err(error)) => return Err(Heard::Closed(1006, error.to_string())),
+                None => return Err(Heard::Closed(1006, String::new())),
             }
         }
     }

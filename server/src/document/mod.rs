@@ -7,6 +7,7 @@
 
 mod argument;
 mod cache;
+mod selected;
 mod shape;
 mod text;
 
@@ -21,6 +22,7 @@ use crate::error_code::Code;
 
 pub(crate) use argument::argument_at;
 pub(crate) use cache::{Documents, Readied, Source};
+pub(crate) use selected::Selected;
 
 /// Why a document is not executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +68,21 @@ pub(crate) struct Document {
     pub(crate) operation_type: OperationType,
     /// The fields at the top of the operation; those behind fragments are left out.
     pub(crate) root_fields: Vec<RootField>,
+    /// Everything that the operation selects.
+    pub(crate) selected: Selected,
     /// The variables that the operation declares.
     pub(crate) variables: Vec<Positioned<VariableDefinition>>,
+}
+
+impl Document {
+    /// What kind of operation is to run, in the word of the language.
+    pub(crate) fn operation_kind(&self) -> &'static str {
+        match self.operation_type {
+            OperationType::Query => "query",
+            OperationType::Mutation => "mutation",
+            OperationType::Subscription => "subscription",
+        }
+    }
 }
 
 /// Parses `query` and picks the operation `operation_name`.
@@ -94,11 +109,13 @@ pub(crate) fn parse(
         .iter()
         .filter_map(root_field)
         .collect();
+    let selected = Selected::of(&operation.selection_set.node, &tree.fragments);
     let variables = operation.variable_definitions.clone();
     Ok(Document {
         tree,
         operation_type,
         root_fields,
+        selected,
         variables,
     })
 }

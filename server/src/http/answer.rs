@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::error::shortened;
 use super::exchange::RequestId;
 use super::negotiation::MediaType;
-use crate::document::{Refusal, RootField};
+use crate::document::{Refusal, RootField, Selected};
 use crate::error_code::Code;
 use crate::limits::{MAX_ERRORS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
 use crate::metrics;
@@ -154,25 +154,19 @@ const NULL_BELOW: [(&str, usize); 3] = [("event", 0), ("user", 0), ("ingestEvent
 /// `response` with its fields in the order of the request, and null where a field failed. The library gives them in the
 /// order in which they were ready, and leaves out a field that failed, at whatever depth, whether or not its type says it
 /// is never null: where null is not allowed anywhere above it, there is no data at all.
-pub(super) fn in_order(mut response: GraphqlResponse, root_fields: &[RootField]) -> GraphqlResponse {
+pub(super) fn in_order(
+    mut response: GraphqlResponse,
+    root_fields: &[RootField],
+    selected: &Selected,
+) -> GraphqlResponse {
     let mut data = std::mem::take(&mut response.data);
     for error in &response.errors {
         if is_left_out(&data, &error.path) && set_null(&mut data, &error.path, root_fields).is_none() {
             return response;
         }
     }
-    let Value::Object(mut members) = data else {
-        return response;
-    };
-    let mut ordered = IndexMap::with_capacity(members.len());
-    for field in root_fields {
-        if let Some((key, value)) = members.swap_remove_entry(field.response_key.as_str()) {
-            ordered.insert(key, value);
-        }
-    }
-    // What stands behind fragments.
-    ordered.extend(members);
-    response.data = Value::Object(ordered);
+    selected.put_in_order(&mut data);
+    response.data = data;
     response
 }
 
@@ -317,7 +311,7 @@ mod tests {
     use axum::response::Response;
 
     use super::{MediaType, RequestId, given, in_order, rejected};
-    use crate::document::RootField;
+    use crate::document::{RootField, Selected};
 
     fn failing(code: &str) -> ServerError {
         let mut error = ServerError::new("message", None);
@@ -393,17 +387,6 @@ mod tests {
     }
 
     #[test]
-    fn fields_stand_in_the_order_of_the_request() {
-        let field = |key: &str| RootField {
-            name: "x".to_owned(),
-            response_key: key.to_owned(),
-        };
-        let response = GraphqlResponse::new(value!({ "c": 3, "fragment": 4, "a": 1, "b": 2 }));
-        let ordered = in_order(response, &[field("a"), field("b"), field("c")]);
-        assert_eq!(ordered.data.to_string(), "{a: 1, b: 2, c: 3, fragment: 4}");
-    }
-
-    #[test]
     fn the_nearest_field_that_may_be_null_is_null() {
         let check = |name: &str, path: &[&str], data: Value, expected: Value| {
             let mut error = ServerError::new("message", None);
@@ -415,7 +398,8 @@ mod tests {
                 name: name.to_owned(),
                 response_key: "b".to_owned(),
             };
-            assert_eq!(in_order(response, &[root]).data, expected, "{name} {path:?}");
+            let answered = in_order(response, &[root], &Selected::default());
+            assert_eq!(answered.data, expected, "{name} {path:?}");
         };
         let rest = || value!({ "b": null, "a": 1 });
         check("event", &["b"], value!({ "a": 1 }), rest());
@@ -462,7 +446,8 @@ mod tests {
             error.path = path.clone();
             let mut response = GraphqlResponse::new(data());
             response.errors = vec![error];
-            assert_eq!(in_order(response, &[]).data != Value::Null, kept, "{path:?}");
+            let answered = in_order(response, &[], &Selected::default());
+            assert_eq!(answered.data != Value::Null, kept, "{path:?}");
         }
     }
 }

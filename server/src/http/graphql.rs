@@ -38,7 +38,7 @@ use crate::graphql::{InputTypes, Introspection, Schema};
 use crate::listener::Stopping;
 use crate::metrics::{self, Transport};
 use crate::rate::RateLimits;
-use crate::traces;
+use crate::traces::{self, Cause};
 
 /// What the handler needs.
 #[derive(Clone)]
@@ -141,6 +141,7 @@ impl Endpoint {
         let asker = Asker {
             id: id.clone(),
             principal,
+            cause: Cause::present_request(),
         };
         let answers = self.operations.run(parameters, &asker);
         let going = event_stream::Going::new(answers, connection, credential, stopping);
@@ -231,7 +232,7 @@ impl Endpoint {
         let started = Instant::now();
         let executing = schema
             .execute(request)
-            .instrument(traces::operation_span(operation));
+            .instrument(traces::operation_span(operation, document.operation_kind()));
         let Ok(response) = tokio::time::timeout(self.timeout, executing).await else {
             metrics::query_finished(operation, started.elapsed());
             let message = format!("no answer within {} seconds; try again", self.timeout.as_secs());
@@ -241,7 +242,8 @@ impl Endpoint {
             return Ok(answer::rejected(response, media_type, id));
         }
         metrics::query_finished(operation, started.elapsed());
-        let response = answer::in_order(with_argument_names(response, &query), &document.root_fields);
+        let response = with_argument_names(response, &query);
+        let response = answer::in_order(response, &document.root_fields, &document.selected);
         let given = answer::given(response, media_type, id);
         if !known {
             let source = Source {

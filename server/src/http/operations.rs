@@ -1,16 +1,19 @@
 //! Operations over a connection that lives on, whatever the transport: what to run, and what it answers, part by part.
 //!
 //! A document passes the same guard and limits as over plain HTTP. Queries and mutations answer once and go the same way
-//! as well. Subscriptions answer until they fail or their reader goes; equal ones to `eventAdded` run once for all.
+//! as well. Subscriptions answer until they fail or their reader goes; equal ones to `eventAdded` run once for all. Each
+//! operation has a span of its own, from its beginning to its end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Request as GraphqlRequest, Response as GraphqlResponse, Value};
+use async_graphql::{Request as GraphqlRequest, Response as GraphqlResponse, ServerError, Value};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use tracing::{Instrument as _, Span};
 
 use super::answer::{self, Errors};
 use super::exchange::RequestId;
@@ -18,17 +21,19 @@ use super::graphql::{Executed, hidden_schema, with_argument_names};
 use super::parameters::Parameters;
 use super::shared::{Payloads, Shared, SharedStreams};
 use crate::auth::Principal;
-use crate::document::{self, Document, Refusal, RootField};
+use crate::document::{self, Document, Refusal, RootField, Selected};
 use crate::error_code::Code;
 use crate::graphql::{Introspection, Schema};
 use crate::metrics;
 use crate::rate::RateLimits;
+use crate::traces::{self, Cause};
 
-/// Who asks, and the id of the exchange in which they do.
+/// Who asks, and the exchange in which they do.
 #[derive(Clone)]
 pub(super) struct Asker {
     pub(super) id: RequestId,
     pub(super) principal: Principal,
+    pub(super) cause: Cause,
 }
 
 /// A part of an answer.
@@ -99,28 +104,22 @@ impl Operations {
 
     fn once(&self, prepared: Prepared) -> Answers {
         let (schema, limit) = (self.schema.clone(), self.timeout);
+        let (operation, span) = (prepared.label(), prepared.span());
         let answering = async move {
-            let operation = prepared.label();
-            let root_fields = prepared.document.root_fields.clone();
-            let id = prepared.asker.id.clone();
-            let query = prepared.parameters.query.clone();
-            let (request, executed) = prepared.request();
+            let (request, results) = prepared.begin();
             let started = Instant::now();
-            let outcome = tokio::time::timeout(limit, schema.execute(request)).await;
-            let has_run = executed.0.load(Ordering::Relaxed);
+            let executing = schema.execute(request).instrument(span);
+            let outcome = tokio::time::timeout(limit, executing).await;
+            let has_run = results.have_run();
             if has_run {
                 metrics::query_finished(operation, started.elapsed());
             }
             match outcome {
-                Ok(response) if has_run => {
-                    let response = with_argument_names(response, &query);
-                    let text = answer::payload(answer::in_order(response, &root_fields), &id);
-                    Part::Next(Payloads::new(vec![text]))
-                }
-                Ok(response) => Part::Failed(answer::errors(response, false, &id)),
+                Ok(response) if has_run => Part::Next(Payloads::new(vec![results.text(response)])),
+                Ok(response) => Part::Failed(answer::errors(response, false, &results.id)),
                 Err(_) => {
                     let message = format!("no answer within {} seconds; try again", limit.as_secs());
-                    Part::Failed(answer::refusal(Refusal::new(Code::Timeout, message), &id))
+                    Part::Failed(answer::refusal(Refusal::new(Code::Timeout, message), &results.id))
                 }
             }
         };
@@ -129,50 +128,52 @@ impl Operations {
 
     fn stream(&self, prepared: Prepared) -> Answers {
         let counted = metrics::subscription(prepared.label());
-        let id = prepared.asker.id.clone();
-        let (request, executed) = prepared.request();
+        let span = prepared.span();
+        let (request, results) = prepared.begin();
         let part = move |response| {
             let _ = &counted;
-            match result(response, &executed, &id) {
+            match results.next(response) {
                 Ok(text) => Part::Next(Payloads::new(vec![text])),
                 Err(errors) => Part::Failed(errors),
             }
         };
-        self.schema.execute_stream(request).map(part).boxed()
+        inside(span, self.schema.execute_stream(request))
+            .map(part)
+            .boxed()
     }
 
     fn shared(&self, prepared: Prepared) -> Answers {
         let counted = metrics::subscription(prepared.label());
-        let id = prepared.asker.id.clone();
+        let (id, span) = (prepared.asker.id.clone(), prepared.span());
         let key = prepared.shared_key();
         let start = || {
-            let id = id.clone();
-            let (request, executed) = prepared.request();
-            let results = self.schema.execute_stream(request);
-            results
-                .map(move |response| result(response, &executed, &id))
-                .boxed()
+            let (request, results) = prepared.begin();
+            let responses = self.schema.execute_stream(request);
+            responses.map(move |response| results.next(response)).boxed()
         };
-        match self.shared.join(key, start) {
-            Some(parts) => {
-                let id = id.clone();
-                parts
-                    .map(move |part| {
-                        let _ = &counted;
-                        match part {
-                            Shared::Next(payloads) => Part::Next(payloads),
-                            Shared::Failed(errors) => Part::Failed(errors),
-                            Shared::TooSlow => Part::Failed(answer::refusal(too_slow(), &id)),
-                        }
-                    })
-                    .boxed()
+        let Some(parts) = self.shared.join(key, start) else {
+            let message = "the server runs as many different subscriptions as it takes; try again";
+            return failed(answer::refusal(Refusal::new(Code::Overloaded, message), &id));
+        };
+        let part = move |part| {
+            let _ = &counted;
+            match part {
+                Shared::Next(payloads) => Part::Next(payloads),
+                Shared::Failed(errors) => Part::Failed(errors),
+                Shared::TooSlow => Part::Failed(answer::refusal(too_slow(), &id)),
             }
-            None => {
-                let message = "the server runs as many different subscriptions as it takes; try again";
-                failed(answer::refusal(Refusal::new(Code::Overloaded, message), &id))
-            }
-        }
+        };
+        inside(span, parts).map(part).boxed()
     }
+}
+
+/// The stream, polled inside of `span`, which ends with it.
+fn inside<T: 'static>(span: Span, mut stream: BoxStream<'static, T>) -> BoxStream<'static, T> {
+    let polling = move |context: &mut Context<'_>| {
+        let _entered = span.enter();
+        stream.poll_next_unpin(context)
+    };
+    stream::poll_fn(polling).boxed()
 }
 
 fn too_slow() -> Refusal {
@@ -193,6 +194,10 @@ impl Prepared {
         metrics::operation_label(&self.document.root_fields)
     }
 
+    fn span(&self) -> Span {
+        traces::live_operation_span(self.label(), self.document.operation_kind(), &self.asker.cause)
+    }
+
     /// What tells subscriptions that give everybody the same from others.
     fn shared_key(&self) -> String {
         let operation = self.parameters.operation_name.as_deref().unwrap_or_default();
@@ -201,11 +206,18 @@ impl Prepared {
         format!("{scope}\0{operation}\0{variables}\0{}", self.parameters.query)
     }
 
-    fn request(self) -> (GraphqlRequest, Executed) {
-        let executed = Executed::default();
+    /// The request to the library, and what makes results of its answers.
+    fn begin(self) -> (GraphqlRequest, Results) {
+        let results = Results {
+            id: self.asker.id.clone(),
+            query: self.parameters.query.clone(),
+            root_fields: self.document.root_fields,
+            selected: self.document.selected,
+            executed: Executed::default(),
+        };
         let mut request = GraphqlRequest::new(self.parameters.query)
             .variables(self.parameters.variables)
-            .data(executed.clone())
+            .data(results.executed.clone())
             .data(self.asker.principal)
             .data(self.asker.id);
         request.operation_name = self.parameters.operation_name;
@@ -213,18 +225,95 @@ impl Prepared {
             request = request.disable_introspection();
         }
         request.set_parsed_query(self.document.tree);
-        (request, executed)
+        (request, results)
     }
 }
 
-/// One result of a subscription as JSON; without data the subscription has failed.
-fn result(response: GraphqlResponse, executed: &Executed, id: &RequestId) -> Result<String, Errors> {
-    if response.data == Value::Null && !response.errors.is_empty() {
-        return Err(answer::errors(response, executed.0.load(Ordering::Relaxed), id));
+/// Makes results as JSON of what the library answers to one operation.
+struct Results {
+    id: RequestId,
+    query: String,
+    root_fields: Vec<RootField>,
+    selected: Selected,
+    executed: Executed,
+}
+
+impl Results {
+    /// Whether the operation has passed validation.
+    fn have_run(&self) -> bool {
+        self.executed.0.load(Ordering::Relaxed)
     }
-    Ok(answer::payload(response, id))
+
+    fn text(&self, response: GraphqlResponse) -> String {
+        let response = with_argument_names(response, &self.query);
+        answer::payload(
+            answer::in_order(response, &self.root_fields, &self.selected),
+            &self.id,
+        )
+    }
+
+    /// One result of a subscription. Where the field at its top has failed there are no more; a field further down
+    /// leaves this one result without data, and the next one comes.
+    fn next(&self, response: GraphqlResponse) -> Result<String, Errors> {
+        let is_at_top = |error: &ServerError| error.path.len() <= 1;
+        if response.data == Value::Null && response.errors.iter().any(is_at_top) {
+            return Err(answer::errors(response, self.have_run(), &self.id));
+        }
+        Ok(self.text(response))
+    }
 }
 
 fn failed(errors: Errors) -> Answers {
     stream::once(async move { Part::Failed(errors) }).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{PathSegment, Response as GraphqlResponse, ServerError, Value, Variables, value};
+
+    use super::{Executed, RequestId, Results};
+    use crate::document;
+
+    fn next(data: Value, failed: Option<&[&str]>) -> Result<String, bool> {
+        let query = "subscription { eventAdded { user { userId firstSeen } eventId } }";
+        let document = document::parse(query, None, &Variables::default()).expect("a good document");
+        let results = Results {
+            id: RequestId::made(),
+            query: query.to_owned(),
+            root_fields: document.root_fields,
+            selected: document.selected,
+            executed: Executed::default(),
+        };
+        let mut response = GraphqlResponse::new(data);
+        let error = failed.map(|path| {
+            let mut error = ServerError::new("message", None);
+            error.path = path
+                .iter()
+                .map(|step| PathSegment::Field((*step).to_owned()))
+                .collect();
+            error
+        });
+        response.errors.extend(error);
+        results.next(response).map_err(|_| true)
+    }
+
+    #[test]
+    fn results_have_their_fields_in_order() {
+        let data = value!({ "eventAdded": { "eventId": 1, "user": { "firstSeen": 2, "userId": 3 } } });
+        let expected = r#"{"data":{"eventAdded":{"user":{"userId":3,"firstSeen":2},"eventId":1}}}"#;
+        assert_eq!(next(data, None).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn a_field_that_failed_costs_one_result_and_the_top_one_the_subscription() {
+        let left_out = value!({ "eventAdded": { "eventId": 1, "user": { "userId": 3 } } });
+        let text = next(left_out, Some(&["eventAdded", "user", "firstSeen"])).expect("others follow");
+        assert!(
+            text.starts_with(r#"{"data":null,"errors":[{"message":"message","path":["eventAdded","user""#)
+        );
+        let nothing = next(Value::Null, Some(&["eventAdded", "user", "firstSeen"]));
+        assert!(nothing.is_ok_and(|text| text.starts_with(r#"{"data":null,"errors""#)));
+        assert_eq!(next(Value::Null, Some(&["eventAdded"])), Err(true));
+        assert_eq!(next(Value::Null, Some(&[])), Err(true));
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! One span for a request, one for the GraphQL operation in it, one for each statement that its operation has the
 //! database run. A mutation's transaction is shared: it is a child of the first operation that waits for it and linked
-//! to the others. The trace of a caller is taken over (W3C `traceparent`).
+//! to the others. The trace of a caller is taken over (W3C `traceparent`). Operations over a WebSocket have traces of their
+//! own, linked to the handshake: a socket may live for days.
 //!
 //! Without a collector nobody is interested in these spans, which `tracing` finds out once per place in the code: a
 //! request then costs a few loads of a number. No content is sent: no variables, properties, keys or values of statements.
@@ -13,9 +14,9 @@ mod statements;
 use std::time::Duration;
 
 use axum::extract::Request;
-use opentelemetry::KeyValue;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
@@ -168,9 +169,67 @@ pub(crate) fn answered(span: &Span, status: u16) {
     }
 }
 
-/// The span of one operation, named by the label that metrics have for it.
-pub(crate) fn operation_span(operation: &'static str) -> Span {
-    trace_span!(target: TRACE_TARGET, "operation", otel.name = operation)
+/// The span of one operation, named by the label that metrics have for it. `kind` is the operation's type, as the
+/// conventions for GraphQL name it.
+pub(crate) fn operation_span(operation: &'static str, kind: &'static str) -> Span {
+    trace_span!(
+        target: TRACE_TARGET,
+        "operation",
+        otel.name = operation,
+        "graphql.operation.type" = kind,
+    )
+}
+
+/// How an operation over a connection that lives on hangs together with the request that opened it.
+#[derive(Debug, Clone)]
+pub(crate) enum Cause {
+    /// The request is about this operation alone, whose results are its answer.
+    Request(Context),
+    /// The request was the handshake of a socket that may live for days, with any number of operations.
+    Handshake(Context),
+}
+
+impl Cause {
+    /// The request that is answered now is about one operation.
+    pub(crate) fn present_request() -> Self {
+        Self::Request(Span::current().context())
+    }
+
+    /// The request that is answered now opens a socket.
+    pub(crate) fn present_handshake() -> Self {
+        Self::Handshake(Span::current().context())
+    }
+}
+
+/// The span of an operation over a connection that lives on: a part of its request, or, over a socket, a trace of its own
+/// that is linked to the handshake. Otherwise as [`operation_span`].
+pub(crate) fn live_operation_span(operation: &'static str, kind: &'static str, cause: &Cause) -> Span {
+    match cause {
+        Cause::Request(request) => {
+            let span = trace_span!(
+                target: TRACE_TARGET,
+                parent: None,
+                "operation",
+                otel.name = operation,
+                "graphql.operation.type" = kind,
+            );
+            // Fails where no trace is made, and then there is nothing to continue.
+            let _ = span.set_parent(request.clone());
+            span
+        }
+        Cause::Handshake(handshake) => {
+            let span = trace_span!(
+                target: TRACE_TARGET,
+                parent: None,
+                "operation",
+                otel.name = operation,
+                otel.kind = "server",
+                "graphql.operation.type" = kind,
+            );
+            span.add_link(handshake.span().span_context().clone());
+            span
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //! same.
 
 use std::future::Future;
+use std::time::{Duration, Instant};
 
 use activity::active_users::ActiveUsersPoint;
 use activity::retention::{Cohort, Retention};
 use activity::top_events::TopEvents;
 use store::{IngestOutcome, Store};
-use tests::events::parsed_events;
+use tests::database::{Backend, TestDatabase};
+use tests::events::{Event, parsed_events};
 
 /// Stores the events of `text`, which must all be new, and leaves the fold to the caller.
 pub(crate) async fn ingest(store: &Store, text: &str) {
@@ -16,6 +18,12 @@ pub(crate) async fn ingest(store: &Store, text: &str) {
         outcomes.iter().all(|outcome| *outcome == IngestOutcome::Stored),
         "{outcomes:?}"
     );
+}
+
+/// Stores these events, in one transaction, and says what became of each.
+pub(crate) async fn store_all(store: &Store, events: &[Event]) -> Vec<IngestOutcome> {
+    let parsed = events.iter().map(Event::parsed).collect();
+    store.ingest(parsed).await.expect("ingest works")
 }
 
 /// Asks the same before any fold, in the middle of it, and when all is folded.
@@ -36,6 +44,20 @@ where
 pub(crate) async fn verify_is_clean(store: &Store) {
     let differences = store.verify(|_| {}).await.expect("verify works");
     assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// Waits until nobody is at work in the database any more: PostgreSQL may still finish what a client that is gone began.
+pub(crate) async fn nobody_is_at_work(database: &TestDatabase) {
+    if database.backend() == Backend::Sqlite {
+        return;
+    }
+    let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+               AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND state <> 'idle'";
+    let started = Instant::now();
+    while database.number(sql).await > 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "a session goes on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// One line per day: `2026-03-01 users new`, with `…` where the day is not complete.

@@ -15,7 +15,7 @@ use tests::questions::active_users;
 use tests::streams::{Expected, Stream, deliver};
 use tokio::task::JoinSet;
 
-use crate::checks::{ingest, verify_is_clean};
+use crate::checks::{ingest, store_all, verify_is_clean};
 use crate::streams::{check_answers, kind};
 
 on_both_databases!(
@@ -45,11 +45,6 @@ pub(crate) async fn erase(store: &Store, user_id: &str, block_future: bool) -> u
     let erased = store.erase_user(erasure, |_| {}).await;
     let ErasedUser { events_deleted } = erased.expect("erasure works");
     events_deleted
-}
-
-async fn store_all(store: &Store, events: &[Event]) -> Vec<IngestOutcome> {
-    let parsed = events.iter().map(Event::parsed).collect();
-    store.ingest(parsed).await.expect("ingest works")
 }
 
 /// Everything that the database says about activity, whatever the ordinals are.

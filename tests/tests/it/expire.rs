@@ -13,7 +13,7 @@ use tests::oracle::{Oracle, local_day};
 use tests::questions::{active_users, day, retention};
 use tests::streams::{Expected, Stream, deliver};
 
-use crate::checks::{ingest, show_cohorts, verify_is_clean};
+use crate::checks::{ingest, show_cohorts, store_all, verify_is_clean};
 use crate::erase::erase;
 use crate::streams::{kind, random_now, random_range, random_retention};
 
@@ -40,11 +40,6 @@ async fn expire(store: &Store, before: &str) -> u64 {
         .expire(day(before), arrival(), |_| {})
         .await
         .expect("expiry works")
-}
-
-async fn store_all(store: &Store, events: &[Event]) -> Vec<IngestOutcome> {
-    let parsed = events.iter().map(Event::parsed).collect();
-    store.ingest(parsed).await.expect("ingest works")
 }
 
 fn is_too_old(outcome: &IngestOutcome) -> bool {

@@ -507,3 +507,26 @@ async fn a_failed_field_that_may_be_null_leaves_the_others() {
     proxy.mend().await;
     server.stop().await;
 }
+
+/// What is read from the database is ready later than what is at hand.
+#[tokio::test]
+async fn fields_stand_in_the_order_asked_at_every_depth() {
+    let database = TestDatabase::migrated(Backend::Sqlite).await;
+    let stored = events("2026-03-01T08:00Z ana login #1");
+    let mut server = serving(&database, &stored).await;
+    let id = stored[0].event_id;
+    let query = format!(
+        "{{ one: event(eventId: \"{id}\") {{ ...F eventType }} \
+         events(first: 1) {{ pageInfo {{ hasNextPage }} edges {{ node {{ user {{ userId lastSeen }} eventType }} }} }} }} \
+         fragment F on Event {{ user {{ eventCount events(first: 1) {{ nodes {{ eventType }} }} userId }} properties }}"
+    );
+    let answer = server.send(&query, json!({})).await;
+    assert_eq!(
+        answer.text(),
+        "{\"data\":{\"one\":{\"user\":{\"eventCount\":1,\"events\":{\"nodes\":[{\"eventType\":\"login\"}]},\
+         \"userId\":\"ana\"},\"properties\":{},\"eventType\":\"login\"},\
+         \"events\":{\"pageInfo\":{\"hasNextPage\":false},\"edges\":[{\"node\":{\"user\":{\"userId\":\"ana\",\
+         \"lastSeen\":\"2026-03-01T08:00:00Z\"},\"eventType\":\"login\"}}]}}}"
+    );
+    server.stop().await;
+}

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use server::app::AppOptions;
 use store::Store;
 use tests::database::{Backend, TestDatabase};
-use tests::events::{Event, numbered_events};
+use tests::events::{Event, fat_events, numbered_events};
 use tests::socket::{Heard, Socket};
 
 use crate::app::Running;
+use crate::checks::store_all;
 
 on_both_databases!(
     each_stored_event_comes_once_to_every_subscriber,
@@ -30,18 +31,13 @@ async fn hear(socket: &mut Socket) -> Heard {
         .expect("the server says something")
 }
 
-async fn ingest(store: &Store, events: &[Event]) {
-    let parsed = events.iter().map(Event::parsed).collect();
-    store.ingest(parsed).await.expect("ingest works");
-}
-
 /// Subscribes and returns once the subscription has begun: nothing in the protocol says so, but its first event does.
 async fn follow(socket: &mut Socket, store: &Store, name: &str, query: &str) {
     socket.subscribe(name, query, json!({})).await;
     let mut stored = Vec::new();
     for round in 0.. {
         let probe = numbered_events(&format!("probe {name} {round} "), 1);
-        ingest(store, &probe).await;
+        store_all(store, &probe).await;
         stored.push(probe[0].event_id.to_string());
         let wait = Duration::from_millis(500);
         if let Ok(heard) = tokio::time::timeout(wait, socket.hear()).await {
@@ -72,14 +68,14 @@ async fn each_stored_event_comes_once_to_every_subscriber(database: TestDatabase
     // The probes of those who came later.
     for (number, socket) in sockets.iter_mut().enumerate() {
         let mark = numbered_events(&format!("mark {number} "), 1);
-        ingest(&elsewhere, &mark).await;
+        store_all(&elsewhere, &mark).await;
         while event_id(&hear(socket).await.message()) != mark[0].event_id.to_string() {}
     }
     let events = numbered_events("live ", 300);
     let mut client = server.another_client();
     for (number, batch) in events.chunks(10).enumerate() {
         if number % 2 == 0 {
-            ingest(&elsewhere, batch).await;
+            store_all(&elsewhere, batch).await;
             continue;
         }
         let inputs: Vec<Value> = batch.iter().map(Event::input).collect();
@@ -119,8 +115,8 @@ async fn only_events_that_pass_the_filter_come(database: TestDatabase) {
     let query = format!("subscription {{ eventAdded(filter: {any}) {{ eventId eventType properties }} }}");
     // The probe has type-0 and passes.
     follow(&mut socket, &store, "filtered", &query).await;
-    ingest(&store, &numbered_events("filtered ", 20)).await;
-    ingest(&store, &numbered_events("the last ", 1)).await;
+    store_all(&store, &numbered_events("filtered ", 20)).await;
+    store_all(&store, &numbered_events("the last ", 1)).await;
     let mut numbers = Vec::new();
     loop {
         let message = hear(&mut socket).await.message();
@@ -167,7 +163,7 @@ async fn todays_count_comes_at_once_and_when_it_changes(database: TestDatabase) 
         (1, "2026-03-10T08:00Z ana login #first"),
         (2, "2026-03-10T09:00Z bo login #second"),
     ] {
-        ingest(&elsewhere, &tests::events::events(line)).await;
+        store_all(&elsewhere, &tests::events::events(line)).await;
         for socket in &mut sockets {
             let next = hear(socket).await.message();
             assert_eq!(next["payload"]["data"]["activeToday"], point(users));
@@ -180,7 +176,7 @@ async fn todays_count_comes_at_once_and_when_it_changes(database: TestDatabase) 
         );
     }
     // Whom only other events made active is not in it.
-    ingest(
+    store_all(
         &elsewhere,
         &tests::events::events("2026-03-10T10:00Z ana open #third"),
     )
@@ -212,19 +208,8 @@ async fn a_slow_reader_is_closed_and_nobody_else_notices() {
         quick
     });
     let started = Instant::now();
-    let fat = "x".repeat(60_000);
-    for chunk in numbered_events("fat ", count).chunks(20) {
-        let events: Vec<Event> = chunk
-            .iter()
-            .cloned()
-            .map(|mut event| {
-                event
-                    .properties
-                    .insert("fat".to_owned(), Value::from(fat.as_str()));
-                event
-            })
-            .collect();
-        ingest(&store, &events).await;
+    for chunk in fat_events("fat ", count).chunks(20) {
+        store_all(&store, chunk).await;
     }
     assert!(
         started.elapsed() < PATIENCE,
@@ -242,6 +227,48 @@ async fn a_slow_reader_is_closed_and_nobody_else_notices() {
     assert!(reason.contains("Slow reader"), "{reason}");
     assert_eq!(last["type"], "error");
     assert_eq!(last["payload"][0]["extensions"]["code"], "SLOW_READER");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn results_have_their_fields_in_the_order_asked() {
+    let database = TestDatabase::migrated(Backend::Sqlite).await;
+    let store = database.store().await;
+    let server = Running::start(&database).await;
+    let mut socket = Socket::ready(server.address()).await;
+    // What is known of the user is read from the database, later than all else is ready.
+    let fields = "user { eventCount userId } properties eventId";
+    let query = format!("subscription {{ eventAdded {{ {fields} }} }}");
+    follow(&mut socket, &store, "ordered", &query).await;
+    let event = Event {
+        user_id: "somebody".to_owned(),
+        ..numbered_events("ordered ", 1).remove(0)
+    };
+    let event_id = event.event_id.to_string();
+    store_all(&store, &[event]).await;
+    let text = loop {
+        let text = socket.hear_text().await;
+        if text.contains("somebody") {
+            break text;
+        }
+    };
+    let expected = format!(
+        "{{\"id\":\"ordered\",\"type\":\"next\",\"payload\":{{\"data\":{{\"eventAdded\":{{\
+         \"user\":{{\"eventCount\":1,\"userId\":\"somebody\"}},\"properties\":{{\"number\":0}},\"eventId\":\"{event_id}\"}}}}}}}}"
+    );
+    assert_eq!(text, expected);
+    let query = format!("{{ event(eventId: \"{event_id}\") {{ {fields} }} dau: __typename }}");
+    socket.subscribe("q", &query, json!({})).await;
+    let answer = socket.hear_text().await;
+    let order = [
+        "\"event\"",
+        "\"user\"",
+        "\"properties\"",
+        "\"eventId\"",
+        "\"dau\"",
+    ];
+    let places = order.map(|key| answer.find(key));
+    assert!(places.is_sorted() && places[0].is_some(), "{answer}");
     server.stop().await;
 }
 
@@ -285,7 +312,7 @@ async fn a_subscription_to_a_database_that_is_away_says_so() {
     assert_eq!(refusal["type"], "error", "{refusal}");
     assert_eq!(refusal["payload"][0]["extensions"]["code"], "UNAVAILABLE");
     let events = numbered_events("meanwhile ", 5);
-    ingest(&near, &events).await;
+    store_all(&near, &events).await;
     network.mend().await;
     for _ in &events {
         let id = event_id(&hear(&mut early).await.message());

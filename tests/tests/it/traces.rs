@@ -1,5 +1,5 @@
 //! Traces over OTLP, received by a collector inside the test: one span for request, operation and statement, in the trace
-//! of the caller; and nothing of what users sent.
+//! of the caller, over a socket in one of its own; and nothing of what users sent.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,10 +16,12 @@ use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AttributeValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 use serde_json::json;
 use tests::database::{Backend, TestDatabase};
 use tests::kohorta::{Kohorta, KohortaOptions};
+use tests::socket::Socket;
 use tokio::net::TcpListener;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -134,24 +136,38 @@ async fn request_operation_and_statements_are_one_trace(backend: Backend) {
         (TRACE.to_owned(), CALLER.to_owned())
     );
     assert!(below_request.contains(&"ingestEvent"), "{below_request:?}");
-    assert!(find(&spans, "ingestEvent").1.contains(&"transaction"));
+    let (operation, below_operation) = find(&spans, "ingestEvent");
+    assert_eq!(text_of(operation, "graphql.operation.type"), "mutation");
+    assert!(below_operation.contains(&"transaction"), "{below_operation:?}");
     let (_, statements) = find(&spans, "transaction");
     assert!(
         statements.contains(&"store: insert_new_events"),
         "{backend}: {statements:?}"
     );
     for span in &spans {
-        assert!(span.end_time_unix_nano >= span.start_time_unix_nano, "{span:?}");
         assert_eq!(hex(&span.trace_id), TRACE, "{} has a trace of its own", span.name);
-        let texts = span.attributes.iter().filter_map(|attribute| {
-            match attribute.value.as_ref()?.value.as_ref()? {
-                AttributeValue::StringValue(text) => Some(text),
-                _ => None,
-            }
-        });
-        for text in texts {
+    }
+    check_all(&spans);
+}
+
+/// No span ends before it begins, and none holds what users sent.
+fn check_all(spans: &[Span]) {
+    for span in spans {
+        assert!(span.end_time_unix_nano >= span.start_time_unix_nano, "{span:?}");
+        for attribute in &span.attributes {
+            let text = text_of(span, &attribute.key);
             assert!(!text.contains("secret"), "{}: {text}", span.name);
         }
+    }
+}
+
+/// The text of an attribute; empty where it is another value, or absent.
+fn text_of<'a>(span: &'a Span, key: &str) -> &'a str {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key);
+    let value = found.and_then(|attribute| attribute.value.as_ref()?.value.as_ref());
+    match value {
+        Some(AttributeValue::StringValue(text)) => text,
+        _ => "",
     }
 }
 
@@ -163,6 +179,87 @@ async fn request_operation_and_statements_on_sqlite_are_one_trace() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_operation_and_statements_on_postgres_are_one_trace() {
     request_operation_and_statements_are_one_trace(Backend::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_over_a_socket_have_traces_of_their_own_linked_to_the_handshake() {
+    let database = TestDatabase::migrated(Backend::Sqlite).await;
+    let (collector, address) = Collector::start().await;
+    let mut server = serve(&database, address, &[]);
+    let traceparent = format!("00-{TRACE}-{CALLER}-01");
+    let headers = [
+        ("sec-websocket-protocol", "graphql-transport-ws"),
+        ("traceparent", traceparent.as_str()),
+    ];
+    let mut socket = Socket::try_open(server.address(), &headers)
+        .await
+        .expect("a socket");
+    socket.say(&json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.hear().await.message()["type"], "connection_ack");
+    let live = "subscription { eventAdded { eventId } }";
+    socket.subscribe("live", live, json!({})).await;
+    let variables = json!({ "input": { "userId": "a secret user", "eventType": "a secret type" } });
+    socket.subscribe("once", INGEST, variables).await;
+    while socket.hear().await.message() != json!({ "id": "once", "type": "complete" }) {}
+    socket.say(&json!({ "id": "live", "type": "complete" })).await;
+    // Answered after it, so the subscription has ended.
+    socket.say(&json!({ "type": "ping" })).await;
+    while socket.hear().await.message() != json!({ "type": "pong" }) {}
+    server.terminate().expect("the end is known");
+
+    let spans = collector.spans();
+    let (handshake, below) = find(&spans, "GET /graphql");
+    assert_eq!(
+        (hex(&handshake.trace_id), hex(&handshake.parent_span_id)),
+        (TRACE.to_owned(), CALLER.to_owned())
+    );
+    assert!(!below.contains(&"ingestEvent"), "{below:?}");
+    for (name, kind) in [("ingestEvent", "mutation"), ("eventAdded", "subscription")] {
+        let (operation, _) = find(&spans, name);
+        assert!(operation.parent_span_id.is_empty(), "{operation:?}");
+        assert_ne!(hex(&operation.trace_id), TRACE);
+        let links: Vec<_> = operation
+            .links
+            .iter()
+            .map(|link| (&link.trace_id, &link.span_id))
+            .collect();
+        assert_eq!(links, [(&handshake.trace_id, &handshake.span_id)], "{name}");
+        assert_eq!(operation.kind(), SpanKind::Server, "{name}");
+        assert_eq!(text_of(operation, "graphql.operation.type"), kind);
+    }
+    assert!(find(&spans, "ingestEvent").1.contains(&"transaction"));
+    check_all(&spans);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_whose_results_are_a_stream_of_events_is_part_of_its_request() {
+    let database = TestDatabase::migrated(Backend::Sqlite).await;
+    let (collector, address) = Collector::start().await;
+    let mut server = serve(&database, address, &[]);
+    let traceparent = format!("00-{TRACE}-{CALLER}-01");
+    let headers = [
+        ("traceparent", traceparent.as_str()),
+        ("content-type", "application/json"),
+        ("accept", "text/event-stream"),
+    ];
+    let variables = json!({ "input": { "userId": "a secret user", "eventType": "a secret type" } });
+    let body = json!({ "query": INGEST, "variables": variables }).to_string();
+    let answer = server
+        .client()
+        .send(Method::POST, "/graphql", &headers, body)
+        .await
+        .expect("an answer");
+    assert!(answer.text().contains("STORED"), "{}", answer.text());
+    server.terminate().expect("the end is known");
+
+    let spans = collector.spans();
+    let (request, below) = find(&spans, "POST /graphql");
+    assert_eq!(hex(&request.trace_id), TRACE);
+    assert!(below.contains(&"ingestEvent"), "{below:?}");
+    let (operation, below) = find(&spans, "ingestEvent");
+    assert!(below.contains(&"transaction"), "{below:?}");
+    assert_eq!(text_of(operation, "graphql.operation.type"), "mutation");
+    check_all(&spans);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

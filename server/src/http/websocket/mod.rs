@@ -24,6 +24,7 @@ use super::origin;
 use crate::limits::{MAX_SOCKET_MESSAGE_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES};
 use crate::listener::Stopping;
 use crate::metrics::Transport;
+use crate::traces::Cause;
 use session::Session;
 
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -78,6 +79,7 @@ async fn upgrade(endpoint: Endpoint, id: RequestId, parts: &mut Parts) -> Result
     let session = Session {
         operations: endpoint.operations,
         id,
+        cause: Cause::present_handshake(),
         credential,
         init_timeout: endpoint.socket_init_timeout,
         stop: stopping.token.clone(),

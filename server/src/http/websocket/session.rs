@@ -33,11 +33,13 @@ use crate::limits::{
     MAX_SOCKET_MESSAGE_BYTES, MAX_SOCKET_OPERATIONS, SOCKET_CLOSE_TIMEOUT, SOCKET_PING_INTERVAL,
 };
 use crate::metrics;
+use crate::traces::Cause;
 
 /// A socket that is about to be opened.
 pub(super) struct Session {
     pub(super) operations: Operations,
     pub(super) id: RequestId,
+    pub(super) cause: Cause,
     pub(super) credential: Credential,
     pub(super) init_timeout: Duration,
     pub(super) stop: CancellationToken,
@@ -161,6 +163,7 @@ impl Conversation<'_> {
         self.asker = Some(Asker {
             id: self.session.id.clone(),
             principal,
+            cause: self.session.cause.clone(),
         });
         Ok(())
     }
