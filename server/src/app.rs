@@ -18,7 +18,7 @@ use crate::graphql::{Introspection, Resources, Schema, schema, schema_of_known_d
 use crate::http;
 use crate::http::cors::Origins;
 use crate::http::hosts::AllowedHosts;
-use crate::limits::{FOLD_IDLE, FOLD_ROWS, LAST_FOLD_TIMEOUT, SOCKET_INIT_TIMEOUT};
+use crate::limits::{EXPORT_STALL_TIMEOUT, FOLD_IDLE, FOLD_ROWS, LAST_FOLD_TIMEOUT, SOCKET_INIT_TIMEOUT};
 use crate::logging::chain;
 use crate::metrics::{Metrics, MetricsError, Readings};
 use crate::progress::Progress;
@@ -52,6 +52,8 @@ pub struct AppOptions {
     pub live_connections: usize,
     /// How long a WebSocket may take to begin.
     pub socket_init_timeout: Duration,
+    /// How long the client of an export may take for one piece of it.
+    pub export_stall_timeout: Duration,
     /// Whether clients may ask for the schema itself.
     pub introspection: Introspection,
     /// Whether the playground is served.
@@ -81,6 +83,7 @@ impl Default for AppOptions {
             protect_metrics: false,
             live_connections: 2_048,
             socket_init_timeout: SOCKET_INIT_TIMEOUT,
+            export_stall_timeout: EXPORT_STALL_TIMEOUT,
             introspection: Introspection::On,
             playground: true,
             cors_origins: Origins::default(),

@@ -63,8 +63,10 @@ pub(crate) const TIMELINE_COST: usize = 40;
 
 /// The most exports over HTTP at a time: each keeps a database connection and a snapshot.
 pub(crate) const MAX_EXPORTS: usize = 2;
-/// How long the client of an export may read nothing: its snapshot keeps the database from clearing up.
+/// How long the client of an export may take for one piece: its snapshot keeps the database from clearing up.
 pub(crate) const EXPORT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest piece of an export that is handed to a connection at once: even a line of 5 kB a second takes one in time.
+pub(crate) const EXPORT_PIECE_BYTES: usize = 256 * 1024;
 
 /// The most errors in one answer, and the longest message: errors must not be larger than what caused them.
 pub(crate) const MAX_ERRORS: usize = 10;

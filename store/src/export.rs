@@ -1,7 +1,7 @@
 //! Hands out stored events in their order, all of one moment, to those who write them down elsewhere.
 //!
 //! Pages of one snapshot are read ahead of the taker, one at a time: memory stays the same however many events there are,
-//! and no statement is long. A taker that goes away ends the reading with the page that is under way.
+//! and no statement is long. A taker that goes away ends the reading at once.
 
 use tokio::sync::mpsc;
 
@@ -50,9 +50,10 @@ impl Store {
         let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
         let store = self.clone();
         tokio::spawn(async move {
-            let last = match store.export_to(question, &sender).await {
-                Ok(()) => Ok(Message::End),
-                Err(error) => Err(error),
+            let last = tokio::select! {
+                read = store.export_to(question, &sender) => read.map(|()| Message::End),
+                // The connection is its own and goes with what is under way on it.
+                () = sender.closed() => return,
             };
             // Nobody may be left to be told.
             let _ = sender.send(last).await;

@@ -6,7 +6,7 @@
 //! - [`filters`]: random filters, and properties that break what is not careful.
 //! - [`questions`]: the questions to a store in one line each.
 //! - [`oracle`]: what every number should be, by the dumbest recount that follows `docs/analytics.md`.
-//! - [`http`], [`socket`], [`kohorta`]: clients, and the real program started as a process.
+//! - [`http`], [`download`], [`socket`], [`kohorta`]: clients, and the real program started as a process.
 //! - [`proxy`]: a network between a server and its database that can be cut, slowed down and stalled.
 //! - [`small_disk`]: a file system that is full when a test wants it to be.
 //! - [`ledger`], [`load`]: senders that do what a client should do, and what must be true of what they sent.
@@ -20,6 +20,7 @@
 pub mod chaos;
 pub mod cluster;
 pub mod database;
+pub mod download;
 pub mod events;
 pub mod filters;
 pub mod http;

@@ -4,28 +4,27 @@
 //! (true: a gzip file; without it `Accept-Encoding` decides on the way only) and `receivedAt`. Once the answer has
 //! begun, an error can only cut it off: the connection is closed before the end, which no client takes for the whole.
 
-use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use activity::calendar::Calendar;
-use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
 use store::{Export, Scope, Store, StoreError, StoredEvent};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::credentials;
 use super::error::HttpError;
+use super::export_body::{Pieces, Unsent, body};
 use crate::auth::Gate;
 use crate::config::parse_day;
 use crate::error_code::Code;
 use crate::export::{ExportFormat, Packer, Packing, Selection};
-use crate::limits::{EXPORT_STALL_TIMEOUT, MAX_EXPORTS};
+use crate::limits::MAX_EXPORTS;
 use crate::logging::chain;
 
 /// What the handler needs.
@@ -34,14 +33,17 @@ pub(super) struct ExportEndpoint {
     store: Store,
     gate: Gate,
     permits: Arc<Semaphore>,
+    /// How long a client may take to take a piece.
+    stall_timeout: Duration,
 }
 
 impl ExportEndpoint {
-    pub(super) fn new(store: Store, gate: Gate) -> Self {
+    pub(super) fn new(store: Store, gate: Gate, stall_timeout: Duration) -> Self {
         Self {
             store,
             gate,
             permits: Arc::new(Semaphore::new(MAX_EXPORTS)),
+            stall_timeout,
         }
     }
 }
@@ -65,13 +67,13 @@ pub(super) async fn get(
     let mut export = endpoint.store.export(question);
     // While nothing is sent, an error can still be told.
     let first = export.next().await.map_err(|error| refused(&error))?;
-    let (sender, receiver) = mpsc::channel(1);
+    let (pieces, body) = body(endpoint.stall_timeout);
     tokio::spawn(async move {
-        if let Err(error) = send(export, first, packing, &sender, permit).await {
+        if let Err(error) = send(export, first, packing, pieces, permit).await {
             tracing::warn!(error = chain(error.as_ref()), "an export was cut off");
         }
     });
-    let mut response = body(receiver).into_response();
+    let mut response = body.into_response();
     describe(response.headers_mut(), packing, is_file);
     Ok(response)
 }
@@ -159,28 +161,12 @@ fn describe(headers: &mut HeaderMap, packing: Packing, is_file: bool) {
     }
 }
 
-/// A piece of the body; none is its end.
-type Piece = Option<Bytes>;
-
-/// A body that fails unless its end was sent.
-fn body(receiver: mpsc::Receiver<Piece>) -> Body {
-    let pieces = stream::unfold(Some(receiver), async |receiver| {
-        let mut receiver = receiver?;
-        match receiver.recv().await {
-            Some(Some(bytes)) => Some((Ok(bytes), Some(receiver))),
-            Some(None) => None,
-            None => Some((Err(io::Error::other("the export was cut off")), None)),
-        }
-    });
-    Body::from_stream(pieces)
-}
-
 /// Sends the whole of an export, and its end. The permit is held until then.
 async fn send(
     mut export: Export,
     first: Option<Vec<StoredEvent>>,
     packing: Packing,
-    sender: &mpsc::Sender<Piece>,
+    pieces: Pieces,
     _permit: OwnedSemaphorePermit,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut packer = Packer::new(packing);
@@ -193,22 +179,12 @@ async fn send(
         });
         let bytes;
         (bytes, packer) = packed.await??;
-        if !bytes.is_empty() {
-            send_piece(sender, Some(bytes.into())).await?;
-        }
-        next = export.next().await?;
+        pieces.send(bytes).await?;
+        next = tokio::select! {
+            next = export.next() => next?,
+            () = pieces.abandoned() => return Err(Unsent::Gone.into()),
+        };
     }
-    send_piece(sender, Some(packer.finish()?.into())).await?;
-    send_piece(sender, None).await
-}
-
-async fn send_piece(
-    sender: &mpsc::Sender<Piece>,
-    piece: Piece,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    match tokio::time::timeout(EXPORT_STALL_TIMEOUT, sender.send(piece)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err("the client went away".into()),
-        Err(_) => Err("the client stopped reading".into()),
-    }
+    pieces.send(packer.finish()?).await?;
+    Ok(pieces.end().await?)
 }

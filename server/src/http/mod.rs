@@ -12,6 +12,7 @@ pub(crate) mod error;
 mod event_stream;
 pub(crate) mod exchange;
 mod export;
+mod export_body;
 pub(crate) mod graphql;
 mod health;
 pub(crate) mod hosts;
@@ -82,9 +83,14 @@ pub(crate) fn router(app: AppState) -> Router {
     if app.options.playground {
         router = playground::add_routes(router);
     }
-    let export: MethodRouter<AppState> = get(export::get)
-        .fallback(export::other_method)
-        .with_state(ExportEndpoint::new(app.store.clone(), app.gate.clone()));
+    let export: MethodRouter<AppState> =
+        get(export::get)
+            .fallback(export::other_method)
+            .with_state(ExportEndpoint::new(
+                app.store.clone(),
+                app.gate.clone(),
+                app.options.export_stall_timeout,
+            ));
     router = router.route("/export", export);
     let hosts = app.options.allowed_hosts.clone();
     let origins = app.options.cors_origins.clone();

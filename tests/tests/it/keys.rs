@@ -517,6 +517,43 @@ async fn each_scope_opens_what_it_says() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn an_export_needs_the_scope_admin() {
+    let database = TestDatabase::migrated(Backend::Sqlite).await;
+    with_keys(&database).await;
+    let mut server = guarded(&database, Policy::Always, None).await;
+    for (key, status, refusal) in [
+        (None, 401, "UNAUTHENTICATED"),
+        (Some("kohorta_admin_2"), 401, "UNAUTHENTICATED"),
+        (Some(OLD), 401, "UNAUTHENTICATED"),
+        (Some(INGEST), 403, "FORBIDDEN"),
+        (Some(QUERY), 403, "FORBIDDEN"),
+        (Some(ADMIN), 200, ""),
+    ] {
+        let authorization = key.map(|key| format!("Bearer {key}"));
+        let headers: Vec<(&str, &str)> = authorization
+            .iter()
+            .map(|value| ("authorization", value.as_str()))
+            .collect();
+        let answer = server.client.send(Method::GET, "/export", &headers, "").await;
+        let answer = answer.expect("an answer");
+        assert_eq!(
+            (answer.status, code(&answer).as_str()),
+            (status, refusal),
+            "{key:?}"
+        );
+        assert_eq!(
+            answer.header("www-authenticate").is_empty(),
+            status != 401,
+            "{key:?}"
+        );
+        if status == 403 {
+            assert!(answer.text().contains("needs an API key with the scope admin"));
+        }
+    }
+    server.stop().await;
+}
+
 const FIELDS: &str = "fields { name args { name defaultValue type { ...T } } type { ...T } }";
 /// What a socket is answered with `key` in `connection_init`.
 async fn begin(server: &Running, key: Option<&str>) -> (Socket, Heard) {
