@@ -219,7 +219,8 @@ impl Store {
         Ok(true)
     }
 
-    /// The facets that the user was ever in, and those that only the log knew the user in; everybody's is the last one.
+    /// The facets that the user was ever in, those that only the log knew the user in, and those that nobody is in, which
+    /// refused events have left; everybody's is the last one.
     async fn facets_of_user(
         &self,
         transaction: &DatabaseTransaction,
@@ -236,7 +237,7 @@ impl Store {
             let name = (kind != "all").then_some(row.try_get_by_index::<String>(2)?);
             let mut seen = Arc::new(UserSet::from_bytes(&row.try_get_by_index::<Vec<u8>>(3)?)?);
             let had_event = name.as_deref().is_none_or(|name| of_events.contains(name));
-            if take_out_of_set(&mut seen, user) || had_event {
+            if take_out_of_set(&mut seen, user) || had_event || seen.is_empty() {
                 let facet = row.try_get_by_index(0)?;
                 facets.push(FacetOfUser { name, facet, seen });
             }

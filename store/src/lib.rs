@@ -118,6 +118,11 @@ pub use crate::{
 /// has connections in the defaults.
 const MAX_RECONNECTS: u32 = 6;
 
+/// The most times that a question is asked anew because what it read was changed under it.
+const MAX_OVERTAKEN: u32 = 5;
+/// How long a question waits before it is asked anew, so that what overtook it can come to its end.
+const OVERTAKEN_PAUSE: Duration = Duration::from_millis(10);
+
 /// The target of the spans that make up a trace; nobody is interested in them unless traces are sent somewhere.
 pub const TRACE_TARGET: &str = "kohorta::trace";
 
@@ -387,7 +392,9 @@ impl Store {
     }
 
     /// Runs a question in a task of its own, and once more for each connection that turns out to be broken: after a
-    /// restart of the database every pooled one is, and none of them tells before it is used.
+    /// restart of the database every pooled one is, and none of them tells before it is used. Once more as well where the
+    /// database gave it up for another transaction's sake, or where this process has learned meanwhile that the reporting
+    /// time zone is another one: its days may then be of both.
     pub(crate) async fn ask<T, Asking>(
         &self,
         question: impl Fn(Self) -> Asking + Send + 'static,
@@ -398,10 +405,18 @@ impl Store {
     {
         let store = self.clone();
         self.spawn(async move {
-            let mut broken = 0;
+            let (mut broken, mut overtaken) = (0, 0);
             loop {
-                match question(store.clone()).await {
+                let calendar = store.settings().calendar;
+                let answer = question(store.clone()).await;
+                let another_calendar = store.settings().calendar != calendar;
+                match answer {
                     Err(error) if error.is_broken_connection() && broken < MAX_RECONNECTS => broken += 1,
+                    Err(StoreError::Contended(_)) if overtaken < MAX_OVERTAKEN => {
+                        overtaken += 1;
+                        tokio::time::sleep(OVERTAKEN_PAUSE).await;
+                    }
+                    _ if another_calendar && overtaken < MAX_OVERTAKEN => overtaken += 1,
                     answer => return answer,
                 }
             }

@@ -163,6 +163,37 @@ pub fn run(options: &KohortaOptions) -> Result<Output, String> {
         .map_err(|error| format!("cannot run kohorta: {error}"))
 }
 
+/// Runs the program until a line of its log contains `sign`, and kills it then: SIGKILL, it has no say in it.
+///
+/// # Errors
+/// What it said, if it ended before.
+pub fn kill_at(options: &KohortaOptions, sign: &str) -> Result<(), String> {
+    let mut process = command(options)?
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot run kohorta: {error}"))?;
+    let Some(errors) = process.stderr.take() else {
+        return Err("no log of kohorta".to_owned());
+    };
+    let mut said = Vec::new();
+    let mut met = false;
+    for line in BufReader::new(errors).lines().map_while(Result::ok) {
+        met = line.contains(sign);
+        if met {
+            signal(process.id(), "KILL");
+            break;
+        }
+        said.push(line);
+    }
+    let status = process.wait().map_err(|error| error.to_string())?;
+    match met && status.code().is_none() {
+        true => Ok(()),
+        false => Err(format!("kohorta ended by itself ({status}): {}", said.join("\n"))),
+    }
+}
+
 /// The program with its arguments, without this process's settings, ending with the thread that starts it.
 fn command(options: &KohortaOptions) -> Result<Command, String> {
     let program = options.resolved_program()?;

@@ -8,14 +8,15 @@ use chrono::TimeDelta;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use serde_json::{Map, Value};
-use store::{EventsPage, EventsQuestion, MAX_PAGE_BYTES, Order, Position, Store, StoredEvent};
+use store::{EventsPage, EventsQuestion, IngestOutcome, MAX_PAGE_BYTES, Order, Position, Store, StoredEvent};
 use tests::database::TestDatabase;
-use tests::events::{Event, named_id, numbered_events};
+use tests::events::{Event, named_id, numbered_events, parsed_events};
 use tests::filters;
 use tests::oracle::Oracle;
 use tests::streams::Stream;
 
-use crate::checks::{at_every_stage, ingest};
+use crate::checks::{at_every_stage, ingest, store_all, verify_is_clean};
+use crate::erase::erase;
 
 on_both_databases!(
     pages_are_what_the_recount_says,
@@ -27,6 +28,7 @@ on_both_databases!(
     users_are_known_by_their_events,
     event_types_come_in_pages_by_name,
     event_types_count_what_is_not_folded,
+    event_types_without_events_are_left_out,
 );
 
 /// Random events, of which many share their time with another one.
@@ -45,11 +47,6 @@ async fn filled(database: &TestDatabase, seed: u64, count: usize) -> (Store, Str
     }
     store_all(&store, &stored).await;
     (store, stream, stored)
-}
-
-async fn store_all(store: &Store, events: &[Event]) {
-    let parsed = events.iter().map(Event::parsed).collect();
-    store.ingest(parsed).await.expect("ingest works");
 }
 
 /// A stored event as it was sent.
@@ -368,4 +365,51 @@ async fn event_types_count_what_is_not_folded(database: TestDatabase) {
     assert_eq!(cold.event_types.len(), 2, "also where no set is in memory");
     store.fold_all().await.expect("the fold works");
     assert_eq!(shown().await, expected);
+}
+
+/// A refused event can bring its type with it, which then has no event.
+async fn event_types_without_events_are_left_out(database: TestDatabase) {
+    let [store, other] = [database.store().await, database.store().await];
+    ingest(
+        &store,
+        "2026-03-01T08:00Z ana login #1\n2026-03-01T09:00Z bo secret #2",
+    )
+    .await;
+    let rival = parsed_events("2026-03-01T08:00Z ana unheard-of #1");
+    let outcomes = other.ingest(rival).await.expect("ingest works");
+    assert_eq!(outcomes, [IngestOutcome::Conflict]);
+    let names = async |limit| {
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let after = names.last().cloned().unwrap_or_default();
+            let page = store.event_types(after, limit).await.expect("the store answers");
+            names.extend(page.event_types.into_iter().map(|event_type| event_type.name));
+            if !page.more {
+                return names.join(" ");
+            }
+        }
+    };
+    for limit in [1, 10] {
+        assert_eq!(names(limit).await, "login secret");
+    }
+    verify_is_clean(&store).await;
+    store.fold_all().await.expect("the fold works");
+    assert_eq!(names(1).await, "login secret");
+    verify_is_clean(&store).await;
+    assert_eq!(erase(&store, "bo", false).await, 1);
+    assert_eq!(names(1).await, "login");
+    verify_is_clean(&store).await;
+    let stored = "SELECT COUNT(*) FROM facets WHERE kind = 'event_type'";
+    assert_eq!(
+        database.number(stored).await,
+        1,
+        "an erasure clears up what nobody has"
+    );
+    // Whoever remembers the type from before takes events of it again.
+    ingest(&other, "2026-03-02T08:00Z cy unheard-of #3").await;
+    assert_eq!(names(1).await, "login unheard-of");
+    verify_is_clean(&store).await;
+    store.rebuild(None, |_| {}).await.expect("rebuild works");
+    assert_eq!(names(1).await, "login unheard-of");
+    verify_is_clean(&store).await;
 }
