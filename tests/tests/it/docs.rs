@@ -16,13 +16,19 @@ use tests::markdown::{Block, blocks, says};
 use tests::programs::output_directory;
 
 /// The pages whose every command is run, or marked `by-hand`.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/ingesting.md",
     "docs/querying.md",
     "docs/operating.md",
     "docs/scaling.md",
+    "docs/live.md",
+    "docs/security.md",
+    "docs/importing.md",
+    "docs/privacy.md",
+    "docs/expiry.md",
+    "docs/exploring.md",
 ];
 
 fn root() -> PathBuf {
@@ -176,6 +182,12 @@ pages!(
     querying_is_true: PAGES[3],
     operating_is_true: PAGES[4],
     scaling_is_true: PAGES[5],
+    live_is_true: PAGES[6],
+    security_is_true: PAGES[7],
+    importing_is_true: PAGES[8],
+    privacy_is_true: PAGES[9],
+    expiry_is_true: PAGES[10],
+    exploring_is_true: PAGES[11],
 );
 
 #[test]
