@@ -7,7 +7,9 @@ interface Zoned {
   readonly timeZone: string;
   readonly time: Intl.DateTimeFormat;
   readonly day: Intl.DateTimeFormat;
+  readonly year: Intl.DateTimeFormat;
   readonly both: Intl.DateTimeFormat;
+  readonly dated: Intl.DateTimeFormat;
 }
 
 export class Formatter {
@@ -114,9 +116,10 @@ export class Formatter {
     return this.zoned(timezone).day.format(moment);
   }
 
-  /** Day and time of an event in the reporting time zone. */
-  moment(moment: Date, timezone: string): string {
-    return this.zoned(timezone).both.format(moment);
+  /** Day and time of an event in the reporting time zone; with its year unless it is the present one. */
+  moment(moment: Date, timezone: string, now: Date = new Date()): string {
+    const { year, both, dated } = this.zoned(timezone);
+    return (year.format(moment) === year.format(now) ? both : dated).format(moment);
   }
 
   private zoned(timeZone: string): Zoned {
@@ -126,7 +129,9 @@ export class Formatter {
         timeZone,
         time: new Intl.DateTimeFormat(this.locale, { timeZone, ...clock }),
         day: new Intl.DateTimeFormat(this.locale, { timeZone, day: 'numeric', month: 'short', year: 'numeric' }),
+        year: new Intl.DateTimeFormat(this.locale, { timeZone, year: 'numeric' }),
         both: new Intl.DateTimeFormat(this.locale, { timeZone, day: 'numeric', month: 'short', ...clock }),
+        dated: new Intl.DateTimeFormat(this.locale, { timeZone, day: 'numeric', month: 'short', year: 'numeric', ...clock }),
       };
     }
     return this.zone;

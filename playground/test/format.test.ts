@@ -30,3 +30,12 @@ test('the offset of a zone depends on the moment', () => {
   expect(utcOffset('Europe/Berlin', new Date('2026-12-01T00:00:00Z'))).toBe('UTC+01:00');
   expect(utcOffset('UTC', new Date())).toBe('UTC+00:00');
 });
+
+test('the time of an event has its year unless it is the present one', () => {
+  const format = new Formatter('en-GB');
+  const now = new Date('2026-11-23T12:00:00Z');
+  expect(format.moment(new Date('2026-06-30T08:05:09Z'), 'UTC', now)).toBe('30 Jun, 08:05:09');
+  expect(format.moment(new Date('1998-06-30T08:05:09Z'), 'UTC', now)).toBe('30 Jun 1998, 08:05:09');
+  // The year is that of the reporting time zone.
+  expect(format.moment(new Date('2025-12-31T23:30:00Z'), 'Europe/Berlin', now)).toBe('1 Jan, 00:30:00');
+});
