@@ -39,8 +39,8 @@ RETURNING event_id",
     )
 }
 
-/// The same on SQLite for exactly this many events, each value a parameter: half of what the list costs that has to be
-/// written as JSON, and read. The parameters are without numbers, because the driver looks a numbered one up among all.
+/// The same on SQLite for exactly this many events, each value a parameter: nothing is written as JSON and read again. The
+/// parameters are without numbers, because the driver looks a numbered one up among all.
 pub(crate) fn insert_event_rows(rows: usize) -> String {
     let rows = vec!["(?, ?, ?, ?, ?, ?)"; rows];
     format!(

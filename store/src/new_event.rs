@@ -42,8 +42,8 @@ pub struct NewEvent {
     pub(crate) occurred_at: DateTime<Utc>,
     /// False where the sender left the time out: a retry then is a duplicate whatever time was stored.
     pub(crate) occurred_at_given: bool,
-    /// As they are stored: an object in compact JSON, numbers in their canonical spelling. As a text they take a tenth of
-    /// the memory, and few events are asked for them again.
+    /// As they are stored: an object in compact JSON, numbers in their canonical spelling. As a text they take a fraction
+    /// of the memory, and few events are asked for them again.
     pub(crate) properties: String,
     pub(crate) received_at: DateTime<Utc>,
 }
