@@ -22,7 +22,7 @@ const COPY: &str = "VACUUM INTO ?1";
 /// [`StoreError::Invalid`] for PostgreSQL and if `target` exists or cannot be written, [`StoreError::Unavailable`] if
 /// the database cannot be read.
 pub async fn back_up(database_url: &str, target: &Path) -> Result<(), StoreError> {
-    let pool = open_pool(database_url, Purpose::Read, 1).await?;
+    let pool = open_pool(database_url, Purpose::Read, 1, None).await?;
     let outcome = match Dialect::of(pool.get_database_backend()) {
         Dialect::Sqlite => copy(&pool, target).await,
         Dialect::Postgres => Err(StoreError::Invalid {

@@ -6,6 +6,7 @@
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,7 @@ use crate::{
     dialect::{Dialect, NUMBER_ORDER},
     error::StoreError,
     json::compare_number_texts,
+    pulse::Pulse,
 };
 
 /// How long a caller waits for a connection to PostgreSQL before it learns that the database is unavailable: long enough
@@ -80,13 +82,15 @@ impl Purpose {
 /// [`StoreError::Invalid`] for an address that is neither SQLite nor PostgreSQL, [`StoreError::Unavailable`] if the
 /// database cannot be reached.
 pub async fn connect(database_url: &str) -> Result<DatabaseConnection, StoreError> {
-    open_pool(database_url, Purpose::Maintenance, 2).await
+    open_pool(database_url, Purpose::Maintenance, 2, None).await
 }
 
+/// Opens a pool. With a `pulse` its work may be given up at any moment: what it leaves behind is not used again.
 pub(crate) async fn open_pool(
     database_url: &str,
     purpose: Purpose,
     connections: u32,
+    pulse: Option<&Arc<Pulse>>,
 ) -> Result<DatabaseConnection, StoreError> {
     let dialect = dialect_of(database_url)?;
     let mut options = ConnectOptions::new(database_url);
@@ -132,13 +136,27 @@ pub(crate) async fn open_pool(
                 postgres.application_name("kohorta").statement_cache_capacity(256)
             });
             let settings = postgres_settings(purpose);
+            let released = pulse.cloned();
             options.map_sqlx_postgres_pool_opts(move |pool| {
                 let settings = settings.clone();
-                pool.after_connect(move |connection, _| {
+                let pool = pool.after_connect(move |connection, _| {
                     let settings = sea_orm::sqlx::AssertSqlSafe(settings.clone());
                     Box::pin(async move { connection.execute(settings).await.map(|_| ()) })
+                });
+                let Some(pulse) = released.clone() else {
+                    return pool;
+                };
+                pool.after_release(move |_, connection| {
+                    let verdict = verdict(&pulse, connection.age);
+                    Box::pin(async move { verdict })
                 })
             });
+            if let Some(pulse) = pulse.cloned() {
+                options.map_sqlx_postgres_before_acquire(move |_, connection| {
+                    let verdict = verdict(&pulse, connection.age);
+                    Box::pin(async move { verdict })
+                });
+            }
         }
     }
     Ok(Database::connect(options).await?)
@@ -146,7 +164,7 @@ pub(crate) async fn open_pool(
 
 /// Which database an address means.
 fn dialect_of(database_url: &str) -> Result<Dialect, StoreError> {
-    if database_url.starts_with("postgres://") || database_url.starts_with("postgresql://") {
+    if is_postgres(database_url) {
         return Ok(Dialect::Postgres);
     }
     let invalid = |reason: &str| StoreError::Invalid {
@@ -162,6 +180,22 @@ fn dialect_of(database_url: &str) -> Result<Dialect, StoreError> {
         return Err(invalid("SQLite needs a file, as in sqlite://./data/kohorta.db"));
     }
     Ok(Dialect::Sqlite)
+}
+
+pub(crate) fn is_postgres(database_url: &str) -> bool {
+    database_url.starts_with("postgres://") || database_url.starts_with("postgresql://")
+}
+
+/// What an address says of PostgreSQL.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for one that it cannot have.
+pub(crate) fn postgres_options(database_url: &str) -> Result<PgConnectOptions, StoreError> {
+    let invalid = |error: sea_orm::sqlx::Error| StoreError::Invalid {
+        field: "database url",
+        reason: format!("not a PostgreSQL address: {error}"),
+    };
+    database_url.parse().map_err(invalid)
 }
 
 /// Options after `?` that SQLite does not know would show up as a defect of ours when a connection is opened.
@@ -223,6 +257,16 @@ async fn is_out_of_transactions(connection: &mut SqliteConnection) -> Result<boo
     Ok(!connection.is_in_transaction())
 }
 
+/// Whether a connection of this age may be used again. The answer is an error, not a no: closing it in order would wait for
+/// whatever is under way on it.
+fn verdict(pulse: &Pulse, age: Duration) -> Result<bool, sea_orm::sqlx::Error> {
+    if pulse.trusts(age) {
+        return Ok(true);
+    }
+    let cause = "the database said nothing for too long since this connection was made";
+    Err(sea_orm::sqlx::Error::Protocol(cause.to_owned()))
+}
+
 /// SQLite sets no limit to the time of a statement, so a question that nobody waits for any more would go on: from now on
 /// whatever runs on this connection has so long.
 async fn limit_time(connection: &mut SqliteConnection, limit: Duration) -> Result<(), sea_orm::sqlx::Error> {
@@ -262,11 +306,7 @@ fn postgres_settings(purpose: Purpose) -> String {
 
 /// Opens one connection the plain way: a pool would retry a refused one until it times out, and hide why.
 async fn greet(database_url: &str) -> Result<(), StoreError> {
-    let invalid = |error: sea_orm::sqlx::Error| StoreError::Invalid {
-        field: "database url",
-        reason: format!("not a PostgreSQL address: {error}"),
-    };
-    let options: PgConnectOptions = database_url.parse().map_err(invalid)?;
+    let options = postgres_options(database_url)?;
     let connecting = PgConnection::connect_with(&options);
     match tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await {
         Ok(Ok(connection)) => {

@@ -27,7 +27,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, StreamTrait};
 use crate::{
     Store,
     contention::despite_contention,
-    database::{Purpose, begin_write, open_pool},
+    database::{Purpose, begin_write},
     dialect::Column,
     erase_sql::{
         ACTIVE_BEFORE, ERASE_LOG, ERASE_USER, SEEN_OF_ALL, USER_NO, delete_facets, delete_rows, erase_events,
@@ -103,7 +103,7 @@ impl Store {
         erasure: &Erasure,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<ErasedUser, StoreError> {
-        let pool = open_pool(&self.inner.database_url, Purpose::Maintenance, 1).await?;
+        let pool = self.open_pool(Purpose::Maintenance, 1).await?;
         let transaction = begin_write(&pool).await?;
         let erased = self.erase_in(&transaction, erasure, progress).await?;
         transaction.commit().await?;

@@ -65,9 +65,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
     pub async fn event_types(&self, after: String, limit: u32) -> Result<EventTypesPage, StoreError> {
-        let store = self.clone();
-        self.spawn(async move { store.event_types_here(&after, limit).await })
-            .await
+        self.ask(move |store| {
+            let after = after.clone();
+            async move { store.event_types_here(&after, limit).await }
+        })
+        .await
     }
 
     async fn event_types_here(&self, after: &str, limit: u32) -> Result<EventTypesPage, StoreError> {

@@ -90,8 +90,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
     pub async fn event(&self, event_id: Uuid) -> Result<Option<StoredEvent>, StoreError> {
-        let store = self.clone();
-        self.spawn(async move {
+        self.ask(move |store| async move {
             let mut stored = store.stored(&store.inner.read, vec![event_id]).await?;
             Ok(stored.remove(&event_id))
         })
@@ -108,9 +107,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
     pub async fn events(&self, question: EventsQuestion) -> Result<EventsPage, StoreError> {
-        let store = self.clone();
-        self.spawn(async move { store.events_from(&store.inner.read, &question).await })
-            .await
+        self.ask(move |store| {
+            let question = question.clone();
+            async move { store.events_from(&store.inner.read, &question).await }
+        })
+        .await
     }
 
     /// [`Store::events`] from a connection of the caller's.

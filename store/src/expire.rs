@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection};
 use crate::{
     Store,
     contention::despite_contention,
-    database::{Purpose, begin_write, open_pool},
+    database::{Purpose, begin_write},
     error::StoreError,
     event_ids::{highest_given, retire_ids},
     expire_sql::{EXPIRABLE, expire_events},
@@ -47,7 +47,7 @@ impl Store {
     pub async fn expirable(&self, before: Day, now: DateTime<Utc>) -> Result<u64, StoreError> {
         let store = self.clone();
         self.spawn(async move {
-            let pool = open_pool(&store.inner.database_url, Purpose::Maintenance, 1).await?;
+            let pool = store.open_pool(Purpose::Maintenance, 1).await?;
             let settings = settings::read(&pool).await?;
             check(before, settings, now)?;
             let end = end_micros(settings.calendar, before);
@@ -76,7 +76,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let store = self.clone();
         self.spawn(async move {
-            let pool = open_pool(&store.inner.database_url, Purpose::Maintenance, 1).await?;
+            let pool = store.open_pool(Purpose::Maintenance, 1).await?;
             let settings = settings::read(&pool).await?;
             check(before, settings, now)?;
             // Most of the log is folded before anybody has to wait for it.

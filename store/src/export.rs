@@ -3,11 +3,14 @@
 //! Pages of one snapshot are read ahead of the taker, one at a time: memory stays the same however many events there are,
 //! and no statement is long. A taker that goes away ends the reading at once.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use crate::{
     EventsQuestion, Order, Position, Store, StoreError, StoredEvent,
-    database::{Purpose, begin_snapshot, open_pool},
+    database::{Purpose, begin_snapshot},
+    pulse::attend,
 };
 
 /// How many events are read at once; fewer where they are large.
@@ -66,11 +69,12 @@ impl Store {
         mut question: EventsQuestion,
         taker: &mpsc::Sender<Result<Message, StoreError>>,
     ) -> Result<(), StoreError> {
-        let pool = open_pool(&self.inner.database_url, Purpose::Maintenance, 1).await?;
-        let snapshot = begin_snapshot(&pool).await?;
+        let pool = self.open_pool(Purpose::Maintenance, 1).await?;
+        let pulse = self.inner.pulse.as_ref();
+        let snapshot = attend(pulse, Duration::MAX, begin_snapshot(&pool)).await?;
         question.limit = PAGE_EVENTS;
         loop {
-            let page = self.events_from(&snapshot, &question).await?;
+            let page = attend(pulse, Duration::MAX, self.events_from(&snapshot, &question)).await?;
             let (count, last) = (page.events.len(), page.events.last().map(Position::from));
             if let Some(last) = last {
                 question = match question.order {

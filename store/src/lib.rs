@@ -41,6 +41,7 @@ pub mod new_event;
 mod passing;
 mod position;
 mod postgres_transaction;
+mod pulse;
 mod rebuild;
 mod recount;
 mod retention;
@@ -82,6 +83,7 @@ use crate::{
     erased_users::ErasedUsers,
     events_sql::EventsSql,
     insertion::SQLITE_ROWS,
+    pulse::{Pulse, attend},
     rules::Rules,
     tail::Tail,
 };
@@ -122,9 +124,19 @@ const MAX_RECONNECTS: u32 = 6;
 const MAX_OVERTAKEN: u32 = 5;
 /// How long a question waits before it is asked anew, so that what overtook it can come to its end.
 const OVERTAKEN_PAUSE: Duration = Duration::from_millis(10);
+/// How much longer than its time a question may hold a connection before that is given up: the database ends it by itself,
+/// unless it is gone without a word.
+const QUESTION_GRACE: Duration = Duration::from_secs(5);
+
+/// How long connections of PostgreSQL may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The target of the spans that make up a trace; nobody is interested in them unless traces are sent somewhere.
 pub const TRACE_TARGET: &str = "kohorta::trace";
+
+/// How long PostgreSQL may be silent, unless told otherwise: longer than a busy machine needs for next to nothing, and
+/// whoever waits knows within five seconds.
+pub const DEFAULT_SILENCE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -140,6 +152,9 @@ pub struct StoreOptions {
     pub read_connections: u32,
     /// How long the statements of a question may take.
     pub question_timeout: Duration,
+    /// How long PostgreSQL may leave the plainest question unanswered before everything that waits for it is
+    /// [`StoreError::Unavailable`]. SQLite runs in this process.
+    pub silence_timeout: Duration,
     /// Connections for ingest and the fold (SQLite has always one).
     pub write_connections: u32,
     /// Whether transactions of ingest hold tens of thousands of events, as an importer's do: their statements may take a
@@ -158,6 +173,7 @@ impl StoreOptions {
             cache_bytes: 64 * 1024 * 1024,
             read_connections: 4,
             question_timeout: Duration::from_secs(30),
+            silence_timeout: DEFAULT_SILENCE_TIMEOUT,
             write_connections: 5,
             large_transactions: false,
             on_statement: None,
@@ -174,6 +190,9 @@ pub struct Store {
 struct Inner {
     database_url: String,
     dialect: Dialect,
+    question_timeout: Duration,
+    /// On PostgreSQL: whether it is alive.
+    pulse: Option<Arc<Pulse>>,
     /// On SQLite: the file.
     file: Option<DatabaseFile>,
     write: DatabaseConnection,
@@ -257,6 +276,7 @@ impl Store {
     /// [`StoreError::Mismatch`] without tables or with another time zone, [`StoreError::Invalid`] for an address that
     /// means no database, [`StoreError::Unavailable`] if it cannot be reached.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let pulse = Pulse::of(&options.database_url, options.silence_timeout)?;
         let write = open_pool(
             &options.database_url,
             if options.large_transactions {
@@ -265,6 +285,7 @@ impl Store {
                 Purpose::Write
             },
             options.write_connections.max(2),
+            pulse.as_ref(),
         )
         .await?;
         let opening = async {
@@ -281,6 +302,7 @@ impl Store {
             &options.database_url,
             Purpose::Questions(options.question_timeout),
             options.read_connections.max(1),
+            pulse.as_ref(),
         )
         .await?;
         if let Some(on_statement) = options.on_statement {
@@ -294,6 +316,8 @@ impl Store {
         let inner = Inner {
             database_url: options.database_url,
             dialect,
+            question_timeout: options.question_timeout,
+            pulse,
             file,
             write,
             read,
@@ -317,9 +341,20 @@ impl Store {
     /// Closes every connection. Calls that come later are [`StoreError::Unavailable`].
     pub async fn close(&self) {
         self.inner.tail.close().await;
-        let _ = self.inner.read.close_by_ref().await;
+        self.close_pool(&self.inner.read).await;
         // The last one of SQLite's connections brings what the log of writes holds into the file; a reading one cannot.
-        let _ = self.inner.write.close_by_ref().await;
+        self.close_pool(&self.inner.write).await;
+    }
+
+    /// Waits for connections in use; not for ever for those of PostgreSQL, which may have died on their way back.
+    async fn close_pool(&self, pool: &DatabaseConnection) {
+        let closing = pool.close_by_ref();
+        let limit = match self.inner.dialect {
+            Dialect::Sqlite => Duration::MAX,
+            Dialect::Postgres => CLOSE_TIMEOUT,
+        };
+        // What does not close in order is gone all the same.
+        let _ = tokio::time::timeout(limit, closing).await;
     }
 
     /// The reporting time zone.
@@ -373,14 +408,42 @@ impl Store {
         }
     }
 
+    /// Opens connections of somebody's own, for work that [`Store::spawn`] runs.
+    pub(crate) async fn open_pool(
+        &self,
+        purpose: Purpose,
+        connections: u32,
+    ) -> Result<DatabaseConnection, StoreError> {
+        open_pool(
+            &self.inner.database_url,
+            purpose,
+            connections,
+            self.inner.pulse.as_ref(),
+        )
+        .await
+    }
+
     /// Runs work that holds a connection in a task of its own, so that a caller that goes away cancels nothing: a
-    /// connection whose `BEGIN` is cut short would go back to the pool inside a transaction nobody knows of.
+    /// connection whose `BEGIN` is cut short would go back to the pool inside a transaction nobody knows of. Only where
+    /// PostgreSQL says nothing any more it is given up, with its connection (see [`pulse`]).
     pub(crate) async fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.spawn_within(Duration::MAX, work).await
+    }
+
+    /// [`Store::spawn`], for work that on PostgreSQL is also given up after `limit`: whoever waited for it has gone, and
+    /// its connection may have died without a word.
+    pub(crate) async fn spawn_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
         self.check_file()?;
-        match tokio::spawn(work.in_current_span()).await {
+        let pulse = self.inner.pulse.clone();
+        let attended = async move { attend(pulse.as_ref(), limit, work).await };
+        match tokio::spawn(attended.in_current_span()).await {
             Ok(result) => result,
             Err(error) => Err(StoreError::internal(format!("a task of the store died: {error}"))),
         }
@@ -404,7 +467,8 @@ impl Store {
         Asking: Future<Output = Result<T, StoreError>> + Send,
     {
         let store = self.clone();
-        self.spawn(async move {
+        let limit = self.inner.question_timeout + QUESTION_GRACE;
+        self.spawn_within(limit, async move {
             let (mut broken, mut overtaken) = (0, 0);
             loop {
                 let calendar = store.settings().calendar;

@@ -77,10 +77,44 @@ impl From<&StoredEvent> for Position {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
+    use chrono::{DateTime, Utc};
+    use proptest::prelude::{any, prop_oneof};
+    use proptest::strategy::{Just, Strategy};
+    use proptest::{prop_assert, prop_assert_eq, proptest};
     use uuid::Uuid;
 
     use super::Position;
+
+    /// Any place, often one with an edge near by.
+    fn positions() -> impl Strategy<Value = Position> {
+        let (first, last) = (
+            DateTime::<Utc>::MIN_UTC.timestamp_micros(),
+            DateTime::<Utc>::MAX_UTC.timestamp_micros(),
+        );
+        let micros = prop_oneof![first..=last, Just(first), Just(last), -2_i64..3];
+        let id = prop_oneof![any::<u128>(), Just(0), Just(u128::MAX), 0..3_u128];
+        (micros, id).prop_map(|(micros, id)| Position {
+            occurred_at: DateTime::from_timestamp_micros(micros).expect("in range"),
+            event_id: Uuid::from_u128(id),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_place_has_neighbours_or_is_an_end(position in positions()) {
+            let (previous, next) = (position.previous(), position.next());
+            prop_assert!(previous <= position && position <= next);
+            if previous != position {
+                prop_assert_eq!(previous.next(), position);
+            }
+            if next != position {
+                prop_assert_eq!(next.previous(), position);
+            }
+            let first = Position::first_of(position.occurred_at);
+            prop_assert!(first <= position);
+            prop_assert!(Position::before(position.occurred_at) <= first);
+        }
+    }
 
     #[test]
     fn neighbours_have_nothing_between_them() {
@@ -94,7 +128,7 @@ mod tests {
         assert_eq!(at(5, u128::MAX).next(), at(6, 0));
         assert_eq!(Position::before(at(5, 3).occurred_at), at(4, u128::MAX));
         let end = Position {
-            occurred_at: DateTime::from_timestamp_micros(DateTime::<chrono::Utc>::MAX_UTC.timestamp_micros())
+            occurred_at: DateTime::from_timestamp_micros(DateTime::<Utc>::MAX_UTC.timestamp_micros())
                 .expect("in range"),
             event_id: Uuid::max(),
         };

@@ -18,7 +18,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, StreamTrait, TransactionTrai
 
 use crate::{
     Store,
-    database::{Purpose, begin_snapshot, begin_write, open_pool},
+    database::{Purpose, begin_snapshot, begin_write},
     dialect::{Column, Dialect},
     error::StoreError,
     fold::{lock_fold, lock_log, next_fold},
@@ -77,7 +77,7 @@ impl Store {
     ) -> Result<RebuildReport, StoreError> {
         let store = self.clone();
         self.spawn(async move {
-            let pool = open_pool(&store.inner.database_url, Purpose::Maintenance, 2).await?;
+            let pool = store.open_pool(Purpose::Maintenance, 2).await?;
             let report = match store.inner.dialect {
                 Dialect::Sqlite => {
                     store

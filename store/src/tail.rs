@@ -143,8 +143,7 @@ async fn run(store: Store) {
     let idle = match store.inner.dialect {
         Dialect::Sqlite => SQLITE_IDLE,
         Dialect::Postgres => {
-            let url = store.inner.database_url.clone();
-            listening.spawn(wake::listen(url, store.inner.process, others.clone()));
+            listening.spawn(wake::listen(store.clone(), others.clone()));
             POSTGRES_IDLE
         }
     };
@@ -163,6 +162,9 @@ async fn run(store: Store) {
             Err(error) if error.is_transient() => {
                 if !std::mem::replace(&mut away, true) {
                     warn!(%error, "the log of events cannot be read, trying again");
+                }
+                if let Some(reader) = &mut reader {
+                    reader.reconnect(&store).await;
                 }
                 RETRY
             }

@@ -10,16 +10,18 @@
 
 use std::{
     collections::HashSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     Store, StoreError, StoredEvent,
-    database::{Purpose, open_pool},
+    database::Purpose,
     dialect::Dialect,
+    pulse::{Pulse, attend},
     tail_sql::{tail_head, tail_page},
 };
 
@@ -28,12 +30,16 @@ pub(crate) const PAGE_EVENTS: usize = 250;
 /// How long transactions are waited for before ids below theirs count as settled all the same. The database ends ours
 /// sooner (see `database::postgres_settings`); another program's must not hold up the tail for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a look or a page may take before its connection is taken to have died without a word; the database ends both
+/// sooner.
+const LIMIT: Duration = Duration::from_secs(15);
 /// How often the beginning looks whether the transactions under way have ended.
 const OPENING_PAUSE: Duration = Duration::from_millis(10);
 
 /// A position in the log of events, with a connection of its own: slow questions do not hold it up.
 pub(crate) struct TailReader {
     dialect: Dialect,
+    pulse: Option<Arc<Pulse>>,
     connection: DatabaseConnection,
     head: String,
     page: String,
@@ -65,14 +71,19 @@ impl TailReader {
     /// returned lies behind it.
     pub(crate) async fn open(store: &Store) -> Result<Self, StoreError> {
         let dialect = store.inner.dialect;
-        let connection = open_pool(&store.inner.database_url, Purpose::Read, 1).await?;
+        let connection = store.open_pool(Purpose::Read, 1).await?;
         let head = tail_head(dialect);
+        let pulse = store.inner.pulse.clone();
         let position = match dialect {
             Dialect::Sqlite => Position::Sqlite(sqlite_highest(&connection, &head).await?),
-            Dialect::Postgres => Position::Postgres(PostgresPosition::open(&connection, &head).await?),
+            Dialect::Postgres => {
+                let opening = PostgresPosition::open(&connection, &head);
+                Position::Postgres(attend(pulse.as_ref(), Duration::MAX, opening).await?)
+            }
         };
         Ok(Self {
             dialect,
+            pulse,
             connection,
             head,
             page: tail_page(dialect),
@@ -97,7 +108,10 @@ impl TailReader {
                     to: Upper::Id(now),
                 })
             }
-            Position::Postgres(position) => position.look(Head::read(&self.connection, &self.head).await?)?,
+            Position::Postgres(position) => {
+                let reading = Head::read(&self.connection, &self.head);
+                position.look(attend(self.pulse.as_ref(), LIMIT, reading).await?)?
+            }
         };
         Ok(())
     }
@@ -117,7 +131,9 @@ impl TailReader {
                 }
             };
             let statement = self.dialect.statement(&self.page, values);
-            let rows = self.connection.query_all_raw(statement).await?;
+            let connection = &self.connection;
+            let reading = async { Ok(connection.query_all_raw(statement).await?) };
+            let rows = attend(self.pulse.as_ref(), LIMIT, reading).await?;
             let mut events = Vec::with_capacity(rows.len());
             let mut last = span.after;
             for row in &rows {
@@ -146,6 +162,18 @@ impl TailReader {
                 position.settled = settles.unwrap_or(position.settled);
             }
             _ => {}
+        }
+    }
+
+    /// Takes another connection to PostgreSQL, if there is one to be had: its pool waits without end for a connection that
+    /// died on its way back into it. The position stays.
+    pub(crate) async fn reconnect(&mut self, store: &Store) {
+        if self.dialect == Dialect::Sqlite {
+            return;
+        }
+        match store.open_pool(Purpose::Read, 1).await {
+            Ok(connection) => self.connection = connection,
+            Err(error) => debug!(%error, "no new connection to read the log of events"),
         }
     }
 

@@ -31,26 +31,30 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Timeout`] where the database does not answer in time.
     pub async fn user_facts(&self, user_ids: Vec<String>) -> Result<HashMap<String, UserFacts>, StoreError> {
-        let store = self.clone();
-        self.spawn(async move {
-            let sql = &store.inner.sql.user_facts;
-            let columns = vec![Column::Text(user_ids)];
-            let statement = store.inner.dialect.list_statement(sql, columns, vec![]);
-            let mut facts = HashMap::new();
-            for row in store.inner.read.query_all_raw(statement).await? {
-                let (Some(first), Some(last)) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?) else {
-                    continue;
-                };
-                let known = UserFacts {
-                    first_seen: instant(first)?,
-                    last_seen: instant(last)?,
-                    event_count: row.try_get_by_index::<i64>(3)?.unsigned_abs(),
-                };
-                facts.insert(row.try_get_by_index(0)?, known);
-            }
-            Ok(facts)
+        self.ask(move |store| {
+            let user_ids = user_ids.clone();
+            async move { store.user_facts_here(user_ids).await }
         })
         .await
+    }
+
+    async fn user_facts_here(&self, user_ids: Vec<String>) -> Result<HashMap<String, UserFacts>, StoreError> {
+        let sql = &self.inner.sql.user_facts;
+        let columns = vec![Column::Text(user_ids)];
+        let statement = self.inner.dialect.list_statement(sql, columns, vec![]);
+        let mut facts = HashMap::new();
+        for row in self.inner.read.query_all_raw(statement).await? {
+            let (Some(first), Some(last)) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?) else {
+                continue;
+            };
+            let known = UserFacts {
+                first_seen: instant(first)?,
+                last_seen: instant(last)?,
+                event_count: row.try_get_by_index::<i64>(3)?.unsigned_abs(),
+            };
+            facts.insert(row.try_get_by_index(0)?, known);
+        }
+        Ok(facts)
     }
 }
 

@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, StreamTrait};
 
 use crate::{
     Store,
-    database::{Purpose, begin_snapshot, open_pool},
+    database::{Purpose, begin_snapshot},
     error::StoreError,
     fold::{Deltas, add_to_deltas, ordinal},
     recount::{Facets, Recounted, recount},
@@ -58,7 +58,7 @@ impl Store {
     }
 
     async fn verify_here(&self, progress: &(dyn Fn(u64) + Send + Sync)) -> Result<Vec<String>, StoreError> {
-        let pool = open_pool(&self.inner.database_url, Purpose::Maintenance, 1).await?;
+        let pool = self.open_pool(Purpose::Maintenance, 1).await?;
         let snapshot = begin_snapshot(&pool).await?;
         let settings = settings::read(&snapshot).await?;
         let mut differences = Vec::new();

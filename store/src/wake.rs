@@ -19,11 +19,13 @@ use tokio::sync::Notify;
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::{Store, database::ACQUIRE_TIMEOUT, dialect::Dialect};
+use crate::{Store, database::ACQUIRE_TIMEOUT, dialect::Dialect, pulse::attend};
 
 const CHANNEL: &str = "kohorta_stored";
 /// The least time between two notifications of one process.
 const NOTIFY_PAUSE: Duration = Duration::from_millis(50);
+/// How long one may take before its connection is taken to have died without a word.
+const NOTIFY_LIMIT: Duration = Duration::from_secs(15);
 /// How long after a lost connection the next one is tried.
 const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 /// Tells the other processes on this database.
@@ -49,7 +51,8 @@ async fn notify(store: Store) {
         commits.borrow_and_update();
         let values = vec![CHANNEL.into(), store.inner.process.to_string().into()];
         let statement = store.inner.dialect.statement(NOTIFY, values);
-        if let Err(error) = store.inner.write.execute_raw(statement).await {
+        let telling = async { Ok(store.inner.write.execute_raw(statement).await?) };
+        if let Err(error) = attend(store.inner.pulse.as_ref(), NOTIFY_LIMIT, telling).await {
             debug!(%error, "others were not told of new events; they will look by themselves");
         }
         tokio::time::sleep(NOTIFY_PAUSE).await;
@@ -66,12 +69,26 @@ async fn notify(store: Store) {
 }
 
 /// Wakes for every notification of another process, for as long as it runs; also when one may have got lost.
-pub(crate) async fn listen(database_url: String, process: Uuid, woken: Arc<Notify>) {
+pub(crate) async fn listen(store: Store, woken: Arc<Notify>) {
     loop {
-        if let Err(error) = listen_once(&database_url, process, &woken).await {
-            debug!(%error, "not listening for new events; looking by the clock");
+        tokio::select! {
+            ended = listen_once(&store.inner.database_url, store.inner.process, &woken) => {
+                if let Err(error) = ended {
+                    debug!(%error, "not listening for new events; looking by the clock");
+                }
+            }
+            // The connection may be one that nothing comes over any more.
+            () = silence(&store) => {}
         }
         tokio::time::sleep(LISTEN_PAUSE).await;
+    }
+}
+
+/// Returns when the database is found silent; SQLite never is.
+async fn silence(store: &Store) {
+    match &store.inner.pulse {
+        Some(pulse) => pulse.silence().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -26,6 +26,9 @@ use crate::{IngestOutcome, Store, StoreError, TRACE_TARGET, new_event::NewEvent}
 /// How long callers wait for their transaction, whatever the database does: clients are promised an answer within
 /// five seconds. Longer than a connection is waited for, so that the usual outage is told by its own error.
 const COMMIT_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// How long a transaction that nobody waits for any more may still hold its connection: its statements are ended by the
+/// database long before, unless that is gone without a word.
+const COMMIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Who is told what writers and folders do, to make metrics of it.
 pub trait Observer: Send + Sync {
@@ -273,7 +276,8 @@ async fn commit(
         async move { store.ingest_here(&events[part]).await }
     };
     // The task goes on by itself where it is not waited for: cut short, it could leave its connection in a transaction.
-    let committed = match tokio::time::timeout(COMMIT_TIMEOUT, store.spawn(committing)).await {
+    let committing = store.spawn_within(COMMIT_LIMIT, committing);
+    let committed = match tokio::time::timeout(COMMIT_TIMEOUT, committing).await {
         Ok(committed) => committed,
         Err(_) => Err(StoreError::unanswered(COMMIT_TIMEOUT)),
     };

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::programs::signal;
+use crate::programs::{children, signal};
 
 const INSTALL: &str = "install it, on Debian with `apt-get install postgresql`";
 /// Another program may take a free port between our look and PostgreSQL's start; then another one is tried.
@@ -34,6 +34,7 @@ pub struct Cluster {
     port: u16,
     directory: TempDir,
     settings: Settings,
+    frozen: bool,
 }
 
 /// How a server is run.
@@ -79,6 +80,7 @@ impl Cluster {
                         port,
                         directory,
                         settings,
+                        frozen: false,
                     });
                 }
                 Err(error) => complaint = error,
@@ -89,6 +91,8 @@ impl Cluster {
 
     /// Stops the server at once, as a crash would: nobody is asked, nothing is written, connections break.
     pub fn stop_at_once(&mut self) {
+        // Who stands still hears no signal.
+        self.thaw();
         if self.server.try_wait().is_ok_and(|status| status.is_none()) {
             signal(self.server.id(), "QUIT");
         }
@@ -109,6 +113,27 @@ impl Cluster {
             &self.settings,
         )?;
         Ok(())
+    }
+
+    /// Lets all of its processes stand still: connections stay open, the system takes new ones, and nobody answers.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+        // The first one starts no others any more.
+        signal(self.server.id(), "STOP");
+        for process in children(self.server.id()) {
+            signal(process, "STOP");
+        }
+    }
+
+    /// Lets them go on, if they stand still.
+    pub fn thaw(&mut self) {
+        if !std::mem::take(&mut self.frozen) {
+            return;
+        }
+        for process in children(self.server.id()) {
+            signal(process, "CONT");
+        }
+        signal(self.server.id(), "CONT");
     }
 
     /// The port on 127.0.0.1.

@@ -106,6 +106,24 @@ impl Kohorta {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The most memory that it has had so far.
+    ///
+    /// # Panics
+    /// If the operating system does not say.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("the process is there");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kibibytes.expect("Linux knows the peak") * 1024
+    }
+
+    /// The last lines of its log so far.
+    pub fn log_tail(&self, lines: usize) -> Vec<String> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log[log.len().saturating_sub(lines)..].to_vec()
+    }
+
     /// SIGKILL: the process has no say in it. Returns once it is gone.
     pub fn kill(&mut self) {
         if self.process.try_wait().is_ok_and(|status| status.is_some()) {

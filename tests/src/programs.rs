@@ -69,6 +69,23 @@ fn newer_source(list: &Path, built: SystemTime) -> Option<PathBuf> {
         .find(changed_later)
 }
 
+/// The processes that a process has started and that are still there.
+pub fn children(process_id: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    numbers
+        .filter(|number| {
+            let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+            // What follows the name, which may hold anything: the state and the parent.
+            let parent = stat
+                .rsplit(')')
+                .next()
+                .and_then(|rest| rest.split_whitespace().nth(1));
+            parent.and_then(|parent| parent.parse().ok()) == Some(process_id)
+        })
+        .collect()
+}
+
 /// Sends the signal `name` ("TERM", "KILL") to one process. A process that is gone already is no error.
 pub fn signal(process_id: u32, name: &str) {
     let command = format!("kill -s {name} {process_id} 2>/dev/null || true");

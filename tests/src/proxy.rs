@@ -15,6 +15,8 @@ pub struct Proxy {
     target: SocketAddr,
     address: SocketAddr,
     traffic: watch::Sender<Traffic>,
+    /// How often connections were stranded; each strands those that are there.
+    strandings: watch::Sender<u64>,
     work: Option<JoinHandle<()>>,
 }
 
@@ -38,11 +40,13 @@ impl Proxy {
             .expect("there is a free port");
         let address = listener.local_addr().expect("the port is known");
         let (traffic, changes) = watch::channel(Traffic::Flowing(Duration::ZERO));
+        let (strandings, strands) = watch::channel(0);
         Self {
             target,
             address,
             traffic,
-            work: Some(tokio::spawn(hand_on(listener, target, changes))),
+            strandings,
+            work: Some(tokio::spawn(hand_on(listener, target, changes, strands))),
         }
     }
 
@@ -70,6 +74,12 @@ impl Proxy {
         self.traffic.send_replace(Traffic::Stalled);
     }
 
+    /// Lets the other ends of all connections vanish without a word, as those of a machine that is lost: the connections
+    /// stay open for ever, and nothing comes through any more. New ones are made as before.
+    pub fn strand(&self) {
+        self.strandings.send_modify(|strandings| *strandings += 1);
+    }
+
     /// Ends what [`Proxy::cut`], [`Proxy::slow_down`] and [`Proxy::stall`] have done, on the same port.
     ///
     /// # Panics
@@ -82,29 +92,51 @@ impl Proxy {
         let listener = TcpListener::bind(self.address)
             .await
             .expect("the port is still free");
-        let changes = self.traffic.subscribe();
-        self.work = Some(tokio::spawn(hand_on(listener, self.target, changes)));
+        let (changes, strands) = (self.traffic.subscribe(), self.strandings.subscribe());
+        self.work = Some(tokio::spawn(hand_on(listener, self.target, changes, strands)));
     }
 }
 
-async fn hand_on(listener: TcpListener, target: SocketAddr, traffic: watch::Receiver<Traffic>) {
+async fn hand_on(
+    listener: TcpListener,
+    target: SocketAddr,
+    traffic: watch::Receiver<Traffic>,
+    strands: watch::Receiver<u64>,
+) {
     let mut connections = JoinSet::new();
-    while let Ok((client, _)) = listener.accept().await {
+    while let Ok((mut client, _)) = listener.accept().await {
         let traffic = traffic.clone();
+        let mut strands = strands.clone();
+        strands.mark_unchanged();
         connections.spawn(async move {
-            let Ok(server) = TcpStream::connect(target).await else {
+            let Ok(mut server) = TcpStream::connect(target).await else {
                 return;
             };
             // What is small must not wait for acknowledgements; a stream that cannot be told so still works.
             let _ = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
-            let (from_client, to_client) = client.into_split();
-            let (from_server, to_server) = server.into_split();
-            // However one direction ends, both ends are closed.
-            let _ = tokio::select! {
-                ended = pump(from_client, to_server, traffic.clone()) => ended,
-                ended = pump(from_server, to_client, traffic) => ended,
+            let is_stranded = {
+                let (from_client, to_client) = client.split();
+                let (from_server, to_server) = server.split();
+                // However one direction ends, both ends are closed.
+                tokio::select! {
+                    _ = pump(from_client, to_server, traffic.clone()) => false,
+                    _ = pump(from_server, to_client, traffic) => false,
+                    () = stranded(&mut strands) => true,
+                }
             };
+            if is_stranded {
+                drop(server);
+                std::future::pending::<()>().await;
+            }
         });
+    }
+}
+
+/// Returns when the connection is stranded.
+async fn stranded(strands: &mut watch::Receiver<u64>) {
+    if strands.changed().await.is_err() {
+        // There is nobody left who could do it.
+        std::future::pending::<()>().await;
     }
 }
 

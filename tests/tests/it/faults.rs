@@ -79,6 +79,21 @@ impl Trial {
         }
     }
 
+    /// Reads say that the database is unavailable: one alone within seconds, many at once in not much more.
+    pub(crate) async fn refuses_reads(&self) {
+        for (requests, within) in [(1, ANSWER), (20, ANSWERS)] {
+            let started = Instant::now();
+            let mut asking = JoinSet::new();
+            for number in 0..requests {
+                let question = QUESTIONS[number % QUESTIONS.len()];
+                asking.spawn(ask(self.server.client(), question));
+            }
+            for answer in asking.join_all().await {
+                check_unavailable(&answer, started, within);
+            }
+        }
+    }
+
     /// Reads are answered, with every event that is acknowledged and none that nobody sent.
     pub(crate) async fn reads(&self) {
         let before = self.load.ledger().count();
@@ -150,12 +165,21 @@ impl Trial {
     }
 
     async fn ask(&self) -> Answer {
-        let query =
-            "query ($from: LocalDate!, $to: LocalDate!) { topEvents(from: $from, to: $to) { totalEvents } }";
-        let variables = json!({ "from": DAYS.0, "to": DAYS.1 });
-        let mut client = self.server.client();
-        client.graphql(query, &variables).await.expect("an answer")
+        ask(self.server.client(), QUESTIONS[0]).await
     }
+}
+
+/// Questions about all days on which events of a ledger lie, and about events themselves.
+const QUESTIONS: [&str; 4] = [
+    "query ($from: LocalDate!, $to: LocalDate!) { topEvents(from: $from, to: $to) { totalEvents } }",
+    "query ($from: LocalDate!, $to: LocalDate!) { dau(from: $from, to: $to) { points { users } } }",
+    "query { events(first: 2) { nodes { eventId user { eventCount } } } }",
+    "query { eventTypes { nodes { name } } }",
+];
+
+async fn ask(mut client: Client, question: &str) -> Answer {
+    let variables = json!({ "from": DAYS.0, "to": DAYS.1 });
+    client.graphql(question, &variables).await.expect("an answer")
 }
 
 /// Every acknowledged event is there once, unchanged, and the sets equal a recount.
@@ -170,7 +194,14 @@ pub(crate) async fn check_database(load: &Load, database_url: &str) {
 
 /// Starts a server that folds often.
 pub(crate) fn serve(database_url: &str) -> Result<Kohorta, String> {
-    let arguments = ["--database-url", database_url, "--fold-interval-ms", "50"];
+    let arguments = [
+        "--database-url",
+        database_url,
+        "--fold-interval-ms",
+        "50",
+        "--log-filter",
+        "info,access=off,sqlx=warn",
+    ];
     Kohorta::serve(&KohortaOptions {
         arguments: arguments.iter().map(ToString::to_string).collect(),
         ..KohortaOptions::default()

@@ -1,9 +1,12 @@
 //! What happens to PostgreSQL, and to the way there, while a server is under load.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::new_event::NewEvent;
 use store::{IngestOutcome, Store, StoreError, StoreOptions};
 use tests::cluster::{Cluster, Durability};
@@ -11,6 +14,7 @@ use tests::database::{Backend, TestDatabase};
 use tests::events::{Event, numbered_events};
 use tests::load::LoadOptions;
 use tests::small_disk::SmallDisk;
+use tests::socket::{Heard, Socket};
 
 use crate::checks::verify_is_clean;
 use crate::faults::Trial;
@@ -70,12 +74,86 @@ async fn postgres_that_says_nothing_any_more() {
     let (mut network, url) = database.behind_proxy().await;
     let trial = Trial::start(&url, database.url()).await;
     network.stall();
-    trial.refuses_ingest().await;
-    assert_eq!(trial.health().await, 503);
+    trial.refuses_reads().await;
+    trial.is_away().await;
     network.mend().await;
     trial.comes_back().await;
     trial.ends_well().await;
     no_session_is_left_in_a_transaction(&database).await;
+}
+
+/// Its processes are there, the system takes connections for them, and none of them gets on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_that_stands_still() {
+    let (mut cluster, url) = cluster(100);
+    let trial = Trial::start(&url, &url).await;
+    for _ in 0..2 {
+        cluster.freeze();
+        trial.refuses_reads().await;
+        trial.is_away().await;
+        cluster.thaw();
+        trial.comes_back().await;
+    }
+    trial.ends_well().await;
+}
+
+/// Connections to a machine that is gone do not break, and bring nothing any more; another machine takes its place. Neither
+/// questions nor subscriptions may go on waiting for the old one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_that_is_lost_without_a_word() {
+    let database = TestDatabase::migrated(Backend::Postgres).await;
+    let (mut network, url) = database.behind_proxy().await;
+    let trial = Trial::start(&url, database.url()).await;
+    let heard = follow(trial.server.address()).await;
+    for _ in 0..2 {
+        hears(&trial, &heard).await;
+        network.strand();
+        network.stall();
+        trial.refuses_reads().await;
+        trial.is_away().await;
+        network.mend().await;
+        trial.comes_back().await;
+    }
+    hears(&trial, &heard).await;
+    trial.ends_well().await;
+    no_session_is_left_in_a_transaction(&database).await;
+}
+
+/// Events that are stored from now on are heard of.
+async fn hears(trial: &Trial, heard: &AtomicU64) {
+    let before = heard.load(Ordering::SeqCst);
+    for _ in 0..50 {
+        trial.flows().await;
+        if heard.load(Ordering::SeqCst) > before {
+            return;
+        }
+    }
+    panic!(
+        "nothing is heard of any more: {}\n{:#?}",
+        trial.load.tally(),
+        trial.server.log_tail(20)
+    );
+}
+
+/// Follows the events of a server for as long as it is there, and counts them.
+async fn follow(address: SocketAddr) -> Arc<AtomicU64> {
+    let heard = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&heard);
+    let mut socket = Socket::ready(address).await;
+    socket
+        .subscribe("1", "subscription { eventAdded { eventId } }", json!({}))
+        .await;
+    tokio::spawn(async move {
+        loop {
+            let heard = socket.hear().await;
+            assert!(
+                matches!(&heard, Heard::Message(message) if message["type"] == "next"),
+                "{heard:?}"
+            );
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    heard
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
