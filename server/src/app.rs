@@ -34,7 +34,7 @@ pub struct AppOptions {
     pub max_ahead: TimeDelta,
     /// The largest request body, inflated.
     pub body_limit_bytes: usize,
-    /// What all request bodies under way may hold together.
+    /// What all request bodies under way may take in memory together, with what reading their JSON takes.
     pub bodies_limit_bytes: usize,
     /// How long a request may take once it has arrived.
     pub request_timeout: Duration,
@@ -74,7 +74,7 @@ impl Default for AppOptions {
             clock: Clock::System,
             max_ahead: store::new_event::DEFAULT_MAX_AHEAD,
             body_limit_bytes: 8 * 1024 * 1024,
-            bodies_limit_bytes: 64 * 1024 * 1024,
+            bodies_limit_bytes: 256 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             queue_events: 20_000,
             transaction_events: 2_000,

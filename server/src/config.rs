@@ -13,7 +13,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use store::{OnStatement, Scope, StoreOptions};
+use store::{DEFAULT_SILENCE_TIMEOUT, OnStatement, Scope, StoreOptions};
 
 use crate::app::AppOptions;
 use crate::auth::{AuthOptions, FixedKey, Policy};
@@ -21,7 +21,7 @@ use crate::export::{ExportFormat, Packing};
 use crate::graphql::Introspection;
 use crate::http::cors::{Origin, Origins};
 use crate::http::hosts::AllowedHosts;
-use crate::limits::{ADDRESS_BURST, ADDRESS_RATE};
+use crate::limits::{ADDRESS_BURST, ADDRESS_RATE, IDLE_TIMEOUT};
 use crate::listener::ListenOptions;
 use crate::logging::LogFormat;
 use crate::metrics;
@@ -334,14 +334,24 @@ pub struct ServeOptions {
     #[arg(long, env = "KOHORTA_BODY_LIMIT_BYTES", default_value_t = 8 * 1024 * 1024, value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(1_024..=268_435_456))]
     body_limit_bytes: u32,
-    /// What all request bodies under way may hold together; more are answered OVERLOADED
-    #[arg(long, env = "KOHORTA_BODIES_LIMIT_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES",
+    /// What all request bodies under way may take in memory together; more are answered OVERLOADED
+    #[arg(long, env = "KOHORTA_BODIES_LIMIT_BYTES", default_value_t = 256 * 1024 * 1024, value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(1_024..))]
     bodies_limit_bytes: u32,
     /// How long a request may take once it has arrived
     #[arg(long, env = "KOHORTA_REQUEST_TIMEOUT_SECONDS", default_value_t = 30, value_name = "SECONDS",
           value_parser = clap::value_parser!(u32).range(1..=3_600))]
     request_timeout_seconds: u32,
+    /// How long PostgreSQL may leave the plainest question unanswered before everything that waits for it is answered
+    /// UNAVAILABLE
+    #[arg(long, env = "KOHORTA_DATABASE_SILENCE_SECONDS", default_value_t = DEFAULT_SILENCE_TIMEOUT.as_secs(),
+          value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=60))]
+    database_silence_seconds: u64,
+    /// How long a connection may lie idle between two requests; behind a proxy that keeps its connections say more than
+    /// it does
+    #[arg(long, env = "KOHORTA_IDLE_TIMEOUT_SECONDS", default_value_t = IDLE_TIMEOUT.as_secs(), value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    idle_timeout_seconds: u64,
     /// How many connections may be open at once; more are answered OVERLOADED
     #[arg(long, env = "KOHORTA_MAX_CONNECTIONS", default_value_t = 4_096, value_name = "CONNECTIONS",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -602,6 +612,7 @@ impl ServeOptions {
             read_connections: self.read_connections,
             // Nobody waits longer for the answer.
             question_timeout: Duration::from_secs(self.request_timeout_seconds.into()),
+            silence_timeout: Duration::from_secs(self.database_silence_seconds),
             write_connections: self.write_connections,
             on_statement: Some(OnStatement::new(metrics::statement_finished)),
             ..StoreOptions::new(common.database_url.as_str())
@@ -643,6 +654,7 @@ impl ServeOptions {
     pub fn listen_options(&self) -> ListenOptions {
         ListenOptions {
             connections: self.max_connections as usize,
+            idle_timeout: Duration::from_secs(self.idle_timeout_seconds),
             ..ListenOptions::default()
         }
     }

@@ -28,6 +28,7 @@ mod stall;
 pub mod start;
 mod today;
 pub mod traces;
+mod turns;
 
 pub use auth::{AuthOptions, FixedKey, Policy};
 pub use graphql::{Introspection, schema_sdl};

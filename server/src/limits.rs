@@ -103,8 +103,11 @@ pub(crate) const MAX_RATE_BUCKETS: usize = 10_000;
 /// How long a browser remembers that a page may use the API: a change to the list of origins is noticed after that.
 pub(crate) const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 
-/// How long a client may take to send the headers of a request; also how long a connection may lie idle.
+/// How long a client may take to send the headers of a request: one that stalls holds a connection.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may lie idle between two requests: it saves its client the making of another one, but it is one
+/// of those that there may be.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to send the next piece of a body.
 pub(crate) const BODY_PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send a whole body.
@@ -160,12 +163,12 @@ pub(crate) const TODAY_REST: u32 = 4;
 #[cfg(test)]
 mod tests {
     use super::{
-        ADDRESS_BURST, ADDRESS_RATE, BODY_PIECE_TIMEOUT, BODY_TIMEOUT, HEADER_TIMEOUT, MAX_ALIASES,
-        MAX_BATCH_EVENTS, MAX_DIRECTIVES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NESTING, MAX_DOCUMENT_TOKENS,
-        MAX_ERRORS, MAX_EXPANDED_FIELDS, MAX_FRAGMENTS, MAX_MESSAGE_CHARACTERS, MAX_OPERATIONS,
-        MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH, MAX_QUEUED_BYTES, MAX_RANGE_DAYS, MAX_RATE_BUCKETS,
-        MAX_RETENTION_CELLS, MAX_RETENTION_PERIODS, MAX_SOCKET_MESSAGE_BYTES, MAX_SOCKET_OPERATIONS,
-        MAX_TOP_EVENTS, MAX_WINDOW_DAYS, SOCKET_INIT_TIMEOUT, WRITE_STALL_TIMEOUT,
+        ADDRESS_BURST, ADDRESS_RATE, BODY_PIECE_TIMEOUT, BODY_TIMEOUT, HEADER_TIMEOUT, IDLE_TIMEOUT,
+        MAX_ALIASES, MAX_BATCH_EVENTS, MAX_DIRECTIVES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NESTING,
+        MAX_DOCUMENT_TOKENS, MAX_ERRORS, MAX_EXPANDED_FIELDS, MAX_FRAGMENTS, MAX_MESSAGE_CHARACTERS,
+        MAX_OPERATIONS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH, MAX_QUEUED_BYTES, MAX_RANGE_DAYS,
+        MAX_RATE_BUCKETS, MAX_RETENTION_CELLS, MAX_RETENTION_PERIODS, MAX_SOCKET_MESSAGE_BYTES,
+        MAX_SOCKET_OPERATIONS, MAX_TOP_EVENTS, MAX_WINDOW_DAYS, SOCKET_INIT_TIMEOUT, WRITE_STALL_TIMEOUT,
     };
     use crate::app::AppOptions;
     use crate::listener::ListenOptions;
@@ -227,7 +230,9 @@ mod tests {
             ("time for a request", seconds(options.request_timeout)),
             ("events that wait to be stored", grouped(options.queue_events)),
             ("connections", grouped(ListenOptions::default().connections)),
-            ("headers, and idle connections", seconds(HEADER_TIMEOUT)),
+            ("headers of a request", seconds(HEADER_TIMEOUT)),
+            ("idle connection", seconds(IDLE_TIMEOUT)),
+            ("PostgreSQL says nothing", seconds(store::DEFAULT_SILENCE_TIMEOUT)),
             ("next piece of a body", seconds(BODY_PIECE_TIMEOUT)),
             ("whole body", seconds(BODY_TIMEOUT)),
             ("WebSockets and event streams", grouped(options.live_connections)),

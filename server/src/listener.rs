@@ -1,7 +1,7 @@
 //! Connections: accepted by our own loop, with the time-outs and bounds that the stock one lacks.
 //!
-//! HTTP/1.1 only. A client that does not send its headers in time is cut off, and so is an idle connection; beyond a
-//! number of connections new ones are told to come back later.
+//! HTTP/1.1 only. A client that does not send its headers in time is cut off, and so is a connection that is idle for
+//! longer (see [`crate::turns`]); beyond a number of connections new ones are told to come back later.
 //!
 //! When told to stop, the loop lingers: for a moment it answers as before, and ends each connection with its answer, so
 //! that a request that is just being sent is not cut off and health checks see the 503. Then it accepts no more, closes
@@ -22,7 +22,7 @@ use axum::http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -33,17 +33,20 @@ use tower::ServiceExt;
 use crate::error_code::Code;
 use crate::http::error::HttpError;
 use crate::http::exchange::RequestId;
-use crate::limits::{DRAIN_TIMEOUT, HEADER_TIMEOUT, LINGER, WRITE_STALL_TIMEOUT};
+use crate::limits::{DRAIN_TIMEOUT, HEADER_TIMEOUT, IDLE_TIMEOUT, LINGER, WRITE_STALL_TIMEOUT};
 use crate::metrics;
 use crate::stall::StallGuard;
+use crate::turns::{AnswerBody, TurnGuard, TurnLimits, Turns};
 
 /// How connections are treated.
 #[derive(Debug, Clone)]
 pub struct ListenOptions {
     /// How many connections may be open at once.
     pub connections: usize,
-    /// How long a client may take to send the headers of a request; also how long a connection may lie idle.
+    /// How long a client may take to send the headers of a request.
     pub header_timeout: Duration,
+    /// How long a connection may lie idle between two requests.
+    pub idle_timeout: Duration,
     /// How long the server still takes requests when it is told to stop, if anybody is connected.
     pub linger: Duration,
     /// How long requests under way may take to finish when the server stops.
@@ -55,6 +58,7 @@ impl Default for ListenOptions {
         Self {
             connections: 4_096,
             header_timeout: HEADER_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
             linger: LINGER,
             drain_timeout: DRAIN_TIMEOUT,
         }
@@ -73,7 +77,11 @@ pub(crate) struct Stopping {
 /// Answers requests from `listener` with `router` until `stop` is cancelled, then finishes what is under way.
 pub async fn run(listener: TcpListener, router: Router, options: ListenOptions, stop: CancellationToken) {
     let connections = Connections {
-        builder: builder(&options),
+        builder: builder(),
+        turn_limits: TurnLimits {
+            headers: options.header_timeout,
+            idle: options.idle_timeout,
+        },
         router,
         permits: Arc::new(Semaphore::new(options.connections)),
         tasks: TaskTracker::new(),
@@ -112,11 +120,10 @@ pub async fn run(listener: TcpListener, router: Router, options: ListenOptions, 
     }
 }
 
-fn builder(options: &ListenOptions) -> http1::Builder {
+fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.header_timeout);
+    // It would run while a connection is idle as well: see `turns`.
+    builder.header_read_timeout(None::<Duration>);
     builder
 }
 
@@ -124,6 +131,7 @@ fn builder(options: &ListenOptions) -> http1::Builder {
 #[derive(Clone)]
 struct Connections {
     builder: http1::Builder,
+    turn_limits: TurnLimits,
     router: Router,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -177,6 +185,7 @@ impl Connections {
         let _ = stream.set_nodelay(true);
         let Self {
             builder,
+            turn_limits,
             router,
             stopping,
             finish,
@@ -188,25 +197,30 @@ impl Connections {
             token: stopping.clone(),
             tasks,
         };
+        let turns = Turns::default();
+        let stream = StallGuard::new(stream, WRITE_STALL_TIMEOUT);
+        let stream = TurnGuard::new(stream, turns.clone(), turn_limits);
         let service = service_fn(move |request: Request<Incoming>| {
+            turns.answering();
+            let turns = turns.clone();
             let carried = (ConnectInfo(peer), live.clone());
             let answering = answer(router.clone(), carried, request);
             let stopping = stopping.clone();
             async move {
                 let mut response = answering.await?;
-                // An upgrade says something else in that header, and ends when the server tells it to.
-                if stopping.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    // It says something else in that header, and ends when the server tells it to.
+                    return Ok(response.map(AnswerBody::last));
+                }
+                if stopping.is_cancelled() {
                     let headers = response.headers_mut();
                     headers.insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, turns)))
             }
         });
         let connection = builder
-            .serve_connection(
-                TokioIo::new(StallGuard::new(stream, WRITE_STALL_TIMEOUT)),
-                service,
-            )
+            .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         let mut connection = pin!(connection);
         let result = tokio::select! {
@@ -272,7 +286,7 @@ mod tests {
     use std::io;
     use std::net::SocketAddr;
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use axum::Router;
     use axum::routing::get;
@@ -391,6 +405,51 @@ mod tests {
         };
         let server = start(options).await;
         let stalled = send(server.address, "GET / HTTP/1.1\r\nhost").await;
+        assert_eq!(rest_of(stalled).await.unwrap_or_default(), "");
+    }
+
+    #[tokio::test]
+    async fn idle_connections_have_a_time_of_their_own() {
+        let idle_timeout = Duration::from_secs(1);
+        let options = ListenOptions {
+            header_timeout: Duration::from_millis(50),
+            idle_timeout,
+            ..ListenOptions::default()
+        };
+        let server = start(options).await;
+        let request = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        let mut idle = send(server.address, request).await;
+        let mut answer = [0; 512];
+        for _ in 0..2 {
+            let length = idle.read(&mut answer).await.expect("an answer");
+            assert!(answer[..length].ends_with(b"quick"));
+            // Far longer than headers may take.
+            tokio::time::sleep(idle_timeout / 4).await;
+            idle.write_all(request.as_bytes())
+                .await
+                .expect("the server reads");
+        }
+        let length = idle.read(&mut answer).await.expect("an answer");
+        assert!(answer[..length].ends_with(b"quick"));
+        let since = Instant::now();
+        assert_eq!(rest_of(idle).await.unwrap_or_default(), "");
+        let took = since.elapsed();
+        assert!(idle_timeout / 2 < took && took < 20 * idle_timeout, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn headers_that_stall_after_an_answer_end_the_connection() {
+        let options = ListenOptions {
+            header_timeout: Duration::from_millis(50),
+            idle_timeout: Duration::from_secs(3_600),
+            ..ListenOptions::default()
+        };
+        let server = start(options).await;
+        let mut stalled = send(server.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut answer = [0; 512];
+        let length = stalled.read(&mut answer).await.expect("an answer");
+        assert!(answer[..length].ends_with(b"quick"));
+        stalled.write_all(b"GET / HT").await.expect("the server reads");
         assert_eq!(rest_of(stalled).await.unwrap_or_default(), "");
     }
 

@@ -78,10 +78,60 @@ fn wrong(field: &str, cursor: &str, entry: &str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use chrono::DateTime;
+    use proptest::collection::vec;
+    use proptest::prelude::{Strategy, any, prop_oneof};
+    use proptest::{prop_assert, prop_assert_eq, proptest};
     use store::Position;
 
     use super::{into_name, into_position, of_event, of_name};
+
+    /// Words that clients might send; most have the look of a cursor.
+    fn words() -> impl Strategy<Value = String> {
+        let bytes = (0_u8..4, vec(any::<u8>(), 0..60));
+        prop_oneof![
+            any::<String>(),
+            "[A-Za-z0-9_-]{0,400}",
+            bytes.prop_map(|(kind, bytes)| URL_SAFE_NO_PAD.encode([&[kind], bytes.as_slice()].concat())),
+            vec(any::<u8>(), 24).prop_map(|bytes| URL_SAFE_NO_PAD.encode([&[1], bytes.as_slice()].concat())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_word_is_the_one_cursor_of_its_place_or_none(word in words()) {
+            if let Ok(position) = into_position("after", &word) {
+                prop_assert_eq!(of_event(position), word.as_str());
+            }
+            if let Ok(name) = into_name("after", &word) {
+                prop_assert_eq!(of_name(&name), word.as_str());
+            }
+            prop_assert!(into_position("after", &word).is_err() || into_name("after", &word).is_err());
+        }
+
+        #[test]
+        fn every_place_has_a_cursor(
+            micros in -8_334_601_228_800_000_000_i64..8_210_266_876_799_999_999,
+            id in any::<u128>(),
+        ) {
+            let position = Position {
+                occurred_at: DateTime::from_timestamp_micros(micros).expect("in range"),
+                event_id: uuid::Uuid::from_u128(id),
+            };
+            let cursor = of_event(position);
+            prop_assert_eq!(into_position("after", &cursor).ok(), Some(position));
+            prop_assert!(into_name("after", &cursor).is_err());
+        }
+
+        #[test]
+        fn every_name_has_a_cursor(name in "\\PC{1,64}") {
+            let cursor = of_name(&name);
+            prop_assert_eq!(into_name("after", &cursor).ok(), Some(name));
+            prop_assert!(into_position("after", &cursor).is_err());
+        }
+    }
 
     #[test]
     fn cursors_come_back_as_what_they_were_made_of() {
@@ -103,7 +153,7 @@ mod tests {
         let instant = DateTime::from_timestamp_micros(1_772_352_000_123_456).expect("in range");
         let event = of_event(Position::first_of(instant));
         let far = [[1].as_slice(), &i64::MAX.to_be_bytes(), &[0; 16]].concat();
-        let far = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, far);
+        let far = base64::Engine::encode(&URL_SAFE_NO_PAD, far);
         for wrong in [
             "",
             "x",

@@ -1,7 +1,8 @@
 //! Request bodies: of bounded size, in bounded time, gzip at most.
 //!
 //! The size is bounded three times: by `Content-Length` before anything is read, while reading, and while inflating.
-//! All bodies together are bounded as well, so that many large requests at once cannot take the memory.
+//! All bodies together are bounded as well, with what reading their JSON takes, so that requests cannot take the memory,
+//! neither many large ones nor one whose values are small and many.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use crate::limits::{BODY_PIECE_TIMEOUT, BODY_TIMEOUT};
 #[derive(Debug, Clone)]
 pub(super) struct BodyReader {
     limit_bytes: usize,
-    /// What all bodies under way may hold together, in bytes.
+    budget_bytes: usize,
+    /// What all bodies under way may still take together, in bytes.
     budget: Arc<Semaphore>,
     piece_timeout: Duration,
 }
@@ -34,6 +36,7 @@ pub(super) struct RawBody {
     bytes: Bytes,
     encoding: Encoding,
     limit_bytes: usize,
+    budget_bytes: usize,
     budget: Arc<Semaphore>,
     shares: Vec<OwnedSemaphorePermit>,
 }
@@ -46,9 +49,11 @@ enum Encoding {
 
 impl BodyReader {
     pub(super) fn new(limit_bytes: usize, budget_bytes: usize) -> Self {
-        let budget = Arc::new(Semaphore::new(budget_bytes.min(Semaphore::MAX_PERMITS)));
+        let budget_bytes = budget_bytes.min(Semaphore::MAX_PERMITS);
+        let budget = Arc::new(Semaphore::new(budget_bytes));
         Self {
             limit_bytes,
+            budget_bytes,
             budget,
             piece_timeout: BODY_PIECE_TIMEOUT,
         }
@@ -68,6 +73,7 @@ impl BodyReader {
             bytes: Bytes::new(),
             encoding,
             limit_bytes: self.limit_bytes,
+            budget_bytes: self.budget_bytes,
             budget: self.budget.clone(),
             shares: Vec::new(),
         };
@@ -102,8 +108,11 @@ impl BodyReader {
 }
 
 impl RawBody {
-    /// Inflates the body if need be. Takes time in proportion to its size.
-    pub(super) fn into_plain(mut self) -> Result<PlainBody, HttpError> {
+    /// Inflates the body if need be, and takes what reading it as JSON will take. Takes time in proportion to its size.
+    ///
+    /// # Errors
+    /// 413 if it is too large, inflated or read; 503 if all bodies together are.
+    pub(super) fn into_json(mut self) -> Result<PlainBody, HttpError> {
         if self.encoding == Encoding::Gzip {
             let mut plain = Vec::new();
             // One byte more than allowed tells a body that is too large from one that just fits.
@@ -118,6 +127,16 @@ impl RawBody {
             self.charge(plain.len())?;
             self.bytes = plain.into();
         }
+        let memory = memory_of_json(&self.bytes);
+        if memory > self.budget_bytes {
+            let message = format!(
+                "the body holds more values than {} bytes of memory; send less at once",
+                self.budget_bytes
+            );
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return Err(HttpError::new(status, Code::PayloadTooLarge, message));
+        }
+        self.charge(memory)?;
         Ok(PlainBody {
             bytes: self.bytes,
             _shares: self.shares,
@@ -139,6 +158,35 @@ impl RawBody {
         self.shares.push(share);
         Ok(())
     }
+}
+
+/// About what the values of a JSON text take in memory while a request is answered, measured: those that are parsed, and the
+/// same as GraphQL's, more than once. An object costs as much as if it had eleven members.
+fn memory_of_json(text: &[u8]) -> usize {
+    const OBJECT_BYTES: usize = 2_000;
+    const VALUE_BYTES: usize = 400;
+    let (mut memory, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text {
+        let costs = match byte {
+            _ if escaped => {
+                escaped = false;
+                0
+            }
+            b'\\' => {
+                escaped = in_string;
+                0
+            }
+            b'"' => {
+                in_string = !in_string;
+                0
+            }
+            b'{' if !in_string => OBJECT_BYTES,
+            b'[' | b',' if !in_string => VALUE_BYTES,
+            _ => 0,
+        };
+        memory = memory.saturating_add(costs);
+    }
+    memory
 }
 
 /// A body as the client meant it; holds its share of the memory for bodies as long as it lives.
@@ -198,7 +246,7 @@ mod tests {
     use flate2::write::GzEncoder;
     use futures_util::stream;
 
-    use super::{BodyReader, Bytes};
+    use super::{BodyReader, Bytes, memory_of_json};
 
     const LIMIT: usize = 1_000;
 
@@ -213,7 +261,7 @@ mod tests {
             .read(&map, body)
             .await
             .map_err(|error| error.status.as_u16())?;
-        raw.into_plain()
+        raw.into_json()
             .map(|body| body.bytes)
             .map_err(|error| error.status.as_u16())
     }
@@ -302,5 +350,37 @@ mod tests {
         assert_eq!(third.err().map(|error| error.status.as_u16()), Some(503));
         drop(first);
         assert!(reader.read(&headers, full()).await.is_ok());
+    }
+
+    #[test]
+    fn values_cost_more_than_their_text() {
+        for (text, memory) in [
+            ("", 0),
+            ("1", 0),
+            (r#""{[,""#, 0),
+            (r#""\"{[,""#, 0),
+            (r#""\\",1"#, 400),
+            ("[1,2,3]", 1_200),
+            (r#"{"a":{},"b":[]}"#, 4_800),
+        ] {
+            assert_eq!(memory_of_json(text.as_bytes()), memory, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn small_values_in_large_numbers_are_too_large() {
+        let objects = "{},".repeat(5);
+        assert_eq!(read(&[], Body::from(objects)).await, Err(413));
+        let reader = BodyReader::new(LIMIT, 10 * LIMIT);
+        let headers = HeaderMap::new();
+        let three = || Body::from("{},".repeat(3));
+        let first = reader.read(&headers, three()).await.expect("within the budget");
+        let first = first.into_json().expect("within the budget");
+        let second = reader.read(&headers, three()).await.expect("within the budget");
+        let refused = second.into_json().err().map(|error| error.status.as_u16());
+        assert_eq!(refused, Some(503));
+        drop(first);
+        let third = reader.read(&headers, three()).await.expect("within the budget");
+        assert!(third.into_json().is_ok());
     }
 }

@@ -304,7 +304,7 @@ struct Asked {
 }
 
 fn decode(raw: RawBody) -> Result<(Parameters, PlainBody), HttpError> {
-    let plain = raw.into_plain()?;
+    let plain = raw.into_json()?;
     let parameters = Parameters::from_json(&plain.bytes)?;
     Ok((parameters, plain))
 }

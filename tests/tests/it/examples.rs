@@ -1,5 +1,5 @@
 //! The browser's example in `examples/`, run by a browser: a page of another origin sends its events, and they arrive once.
-//! (The others: `docs.rs` runs Python's, `scripts/test` Node's.)
+//! (The others: `docs.rs` runs Python's, `scripts/test` Node's and that with `gql`.)
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

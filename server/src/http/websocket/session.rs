@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -147,13 +147,10 @@ impl Conversation<'_> {
         self.send([Message::Ping(Vec::new().into())]).await
     }
 
-    /// Judges what a client shows when it begins: the key in `authorization`, or that of the handshake.
-    async fn admit(&mut self, payload: Map<String, Value>) -> Result<(), Close> {
-        let named = |name: &str| name.eq_ignore_ascii_case("authorization");
-        match payload.into_iter().find(|(name, _)| named(name)) {
-            None | Some((_, Value::Null)) => {}
-            Some((_, Value::String(shown))) => self.credential.show(shown),
-            Some(_) => return Err(Close::invalid("Invalid message: authorization must be a string")),
+    /// Judges what a client shows when it begins, or has shown in the handshake.
+    async fn admit(&mut self, shown: Option<String>) -> Result<(), Close> {
+        if let Some(shown) = shown {
+            self.credential.show(shown);
         }
         let principal = match self.credential.principal().await {
             Ok(principal) => principal,
@@ -187,11 +184,11 @@ impl Conversation<'_> {
 
     async fn obey(&mut self, message: ClientMessage) -> Result<(), End> {
         match message {
-            ClientMessage::ConnectionInit(payload) => {
+            ClientMessage::ConnectionInit { authorization } => {
                 if self.asker.is_some() {
                     return Err(End::Close(Close::second_init()));
                 }
-                self.admit(payload).await.map_err(End::Close)?;
+                self.admit(authorization).await.map_err(End::Close)?;
                 self.send([Message::from(r#"{"type":"connection_ack"}"#)]).await
             }
             ClientMessage::Ping => self.send([Message::from(r#"{"type":"pong"}"#)]).await,
