@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, Database, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr, QueryResult, Statement};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub struct Ledger {
 pub struct Findings {
     /// Acknowledged events.
     pub acknowledged: u64,
-    /// Events in the database; what was sent and not acknowledged may be among them.
+    /// Events of the ledger in the database; what was sent and not acknowledged may be among them.
     pub stored: u64,
     /// Acknowledged events that are not there.
     pub lost: u64,
@@ -123,34 +123,72 @@ impl Ledger {
     /// # Errors
     /// A sentence that says how many events are lost, doubled, changed or alien, or what the database complained of.
     pub async fn check(&self, database_url: &str, acknowledged: &[u64]) -> Result<Findings, String> {
-        let stored = stored_events(database_url).await?;
-        let findings = self.compare(&stored, acknowledged);
+        let database = Database::connect(database_url)
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut comparison = Comparison::with(self.taken());
+        let mut last = i64::MIN;
+        loop {
+            let page = stored_events(&database, last).await?;
+            let Some(row) = page.last() else {
+                break;
+            };
+            last = row.id;
+            for row in &page {
+                comparison.add(row);
+            }
+        }
+        database.close().await.map_err(|error| error.to_string())?;
+        let findings = comparison.findings(acknowledged);
         if findings.is_clean() {
             return Ok(findings);
         }
         Err(findings.to_string())
     }
+}
 
-    fn compare(&self, stored: &Stored, acknowledged: &[u64]) -> Findings {
-        let mut findings = Findings {
-            acknowledged: acknowledged.len() as u64,
-            stored: stored.len() as u64,
-            ..Findings::default()
-        };
-        let missing = |number: &&u64| !stored.contains_key(&event_id(**number));
-        findings.lost = acknowledged.iter().filter(missing).count() as u64;
-        let sent: HashMap<Uuid, u64> = (0..self.taken())
-            .map(|number| (event_id(number), number))
-            .collect();
-        for (id, rows) in stored {
-            findings.doubled += rows.len() as u64 - 1;
-            match sent.get(id) {
-                None => findings.alien += 1,
-                Some(number) if rows.iter().any(|row| *row != content(*number)) => findings.changed += 1,
-                Some(_) => {}
-            }
+/// What was sent, and what of it was found so far. Holds no events, so that a run may be long.
+struct Comparison {
+    /// Which event has this id.
+    sent: HashMap<Uuid, u64>,
+    /// Whether an event was found, by its number.
+    found: Vec<bool>,
+    findings: Findings,
+}
+
+impl Comparison {
+    /// For a run that sent the first `events` events.
+    fn with(events: u64) -> Self {
+        Self {
+            sent: (0..events).map(|number| (event_id(number), number)).collect(),
+            found: vec![false; events as usize],
+            findings: Findings::default(),
         }
-        findings
+    }
+
+    fn add(&mut self, row: &Row) {
+        let findings = &mut self.findings;
+        let Some(number) = self.sent.get(&row.event_id) else {
+            findings.alien += 1;
+            return;
+        };
+        if std::mem::replace(&mut self.found[*number as usize], true) {
+            findings.doubled += 1;
+        } else {
+            findings.stored += 1;
+        }
+        if row.content != content(*number) {
+            findings.changed += 1;
+        }
+    }
+
+    fn findings(self, acknowledged: &[u64]) -> Findings {
+        let is_lost = |number: &&u64| !self.found[**number as usize];
+        Findings {
+            acknowledged: acknowledged.len() as u64,
+            lost: acknowledged.iter().filter(is_lost).count() as u64,
+            ..self.findings
+        }
     }
 }
 
@@ -211,58 +249,65 @@ fn content(number: u64) -> Content {
     )
 }
 
-/// What the database holds: per event id each row's content.
-type Stored = HashMap<Uuid, Vec<Content>>;
+/// What the database holds of an event.
+struct Row {
+    id: i64,
+    event_id: Uuid,
+    content: Content,
+}
 
-async fn stored_events(database_url: &str) -> Result<Stored, String> {
-    let database = Database::connect(database_url)
-        .await
-        .map_err(|error| error.to_string())?;
-    let sql = "SELECT event_id, user_id, event_type, occurred_at, properties FROM events";
-    let statement = Statement::from_string(database.get_database_backend(), sql);
+/// The next rows behind the one with the id `last`; none at the end.
+async fn stored_events(database: &DatabaseConnection, last: i64) -> Result<Vec<Row>, String> {
+    let sql = "SELECT id, event_id, user_id, event_type, occurred_at, properties FROM events \
+               WHERE id > $1 ORDER BY id LIMIT 20000";
+    let statement = Statement::from_sql_and_values(database.get_database_backend(), sql, [last.into()]);
     let rows = database
         .query_all_raw(statement)
         .await
         .map_err(|error| error.to_string())?;
-    let mut stored = Stored::new();
-    for row in rows {
-        let content = || {
-            let id: Uuid = row.try_get("", "event_id")?;
-            let names = (row.try_get("", "user_id")?, row.try_get("", "event_type")?);
-            Ok((
-                id,
-                (
-                    names.0,
-                    names.1,
-                    row.try_get("", "occurred_at")?,
-                    row.try_get("", "properties")?,
-                ),
-            ))
-        };
-        let (id, content) = content().map_err(|error: sea_orm::DbErr| error.to_string())?;
-        stored.entry(id).or_default().push(content);
+    let read: Result<Vec<Row>, DbErr> = rows.iter().map(Row::read).collect();
+    read.map_err(|error| error.to_string())
+}
+
+impl Row {
+    fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self {
+            id: row.try_get("", "id")?,
+            event_id: row.try_get("", "event_id")?,
+            content: (
+                row.try_get("", "user_id")?,
+                row.try_get("", "event_type")?,
+                row.try_get("", "occurred_at")?,
+                row.try_get("", "properties")?,
+            ),
+        })
     }
-    database.close().await.map_err(|error| error.to_string())?;
-    Ok(stored)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{DAYS, Findings, Ledger, Stored, content, event_id, occurred_at};
+    use super::{Comparison, DAYS, Findings, Row, content, event_id, occurred_at};
 
     #[test]
     fn everything_that_can_go_wrong_is_found() {
-        let ledger = Ledger::new(10);
-        ledger.claim(10);
-        let rows = |number, count| (event_id(number), vec![content(number); count]);
-        let mut stored = Stored::from([rows(0, 1), rows(1, 2), rows(2, 1), rows(99, 1)]);
-        stored.entry(event_id(2)).or_default()[0].3 = json!({ "number": 3 });
-        let found = ledger.compare(&stored, &[0, 1, 2, 3, 4]);
+        let mut comparison = Comparison::with(10);
+        for number in [0, 1, 1, 2, 99] {
+            let mut row = Row {
+                id: 0,
+                event_id: event_id(number),
+                content: content(number),
+            };
+            if number == 2 {
+                row.content.3 = json!({ "number": 3 });
+            }
+            comparison.add(&row);
+        }
+        let found = comparison.findings(&[0, 1, 2, 3, 4]);
         let expected = Findings {
             acknowledged: 5,
-            stored: 4,
+            stored: 3,
             lost: 2,
             doubled: 1,
             changed: 1,

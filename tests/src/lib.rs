@@ -35,6 +35,8 @@ pub mod questions;
 pub mod shared_cluster;
 pub mod small_disk;
 pub mod soak;
+pub mod soak_import;
+pub mod soak_report;
 pub mod soak_world;
 pub mod socket;
 pub mod streams;

@@ -162,9 +162,16 @@ impl Load {
                 return Err(failure);
             }
             if Instant::now() > deadline {
-                let missing = target - self.tally().acknowledged;
+                let missing = target.saturating_sub(self.tally().acknowledged);
+                let sent = self.shared.ledger.taken();
+                let exhausted = sent == self.shared.ledger.events();
+                let why = if exhausted {
+                    ": all events there are were sent"
+                } else {
+                    ""
+                };
                 return Err(format!(
-                    "{missing} of {events} more events were not acknowledged within {within:?}"
+                    "{missing} of {events} more requests were not acknowledged within {within:?}{why}"
                 ));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

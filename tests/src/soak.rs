@@ -6,29 +6,35 @@
 //! again. At the end every acknowledged event is there once and unchanged, and the sets equal a recount.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::chaos::verify;
 use crate::http::Client;
 use crate::kohorta::{Kohorta, KohortaOptions};
-use crate::ledger::{DAYS, Findings, csv};
-use crate::load::{Load, LoadOptions, Tally};
-use crate::programs::built_from_present_sources;
+use crate::ledger::DAYS;
+use crate::load::{Load, LoadOptions};
+use crate::soak_import::Import;
+use crate::soak_report::SoakReport;
 use crate::soak_world::{Backend, Fault, World};
 
 /// How long events may take to get through once a fault has ended.
 const RECOVERY: Duration = Duration::from_secs(30);
+/// How long a server may take to end, and an importer to come to its end where it is waited for.
+const END: Duration = Duration::from_secs(120);
 /// How many events an import has.
 const IMPORTED: u64 = 2_000;
+/// The most events that a run sends: each costs a bit while it runs and some 40 bytes of memory at its end.
+const EVENTS: u64 = 5_000_000;
+/// The shortest rest of a connection between two events.
+const PAUSE: Duration = Duration::from_millis(2);
+/// How many lines of each server's log a failure shows.
+const LOG_LINES: usize = 20;
 
 /// What a long run does.
 #[derive(Debug, Clone)]
@@ -47,58 +53,6 @@ pub struct SoakOptions {
     pub importer: Option<PathBuf>,
 }
 
-/// What a long run found; it is an error unless all is well.
-#[derive(Debug, Clone)]
-pub struct SoakReport {
-    /// Events sent.
-    pub sent: u64,
-    /// How often each fault was injected.
-    pub faults: BTreeMap<Fault, u64>,
-    /// Answers to questions that were held against the model.
-    pub answers: u64,
-    /// Imports that came to their end.
-    pub imports: u64,
-    /// What became of the requests.
-    pub tally: Tally,
-    /// What the database holds in the end.
-    pub findings: Findings,
-    /// How long all of it took.
-    pub took: Duration,
-}
-
-impl fmt::Display for SoakReport {
-    fn fmt(&self, output: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Findings {
-            acknowledged,
-            lost,
-            doubled,
-            changed,
-            alien,
-            ..
-        } = self.findings;
-        let injected: u64 = self.faults.values().sum();
-        writeln!(
-            output,
-            "{} events sent, {acknowledged} acknowledged, {injected} faults injected, lost {lost}, doubled {doubled}, \
-             changed {changed}, alien {alien}; verify found no difference; {:.0} s",
-            self.sent,
-            self.took.as_secs_f64()
-        )?;
-        let kinds: Vec<String> = self
-            .faults
-            .iter()
-            .map(|(fault, times)| format!("{fault} {times}"))
-            .collect();
-        writeln!(output, "faults: {}", kinds.join(", "))?;
-        writeln!(
-            output,
-            "{} answers agreed with the model; {} imports of {IMPORTED} events came to their end",
-            self.answers, self.imports
-        )?;
-        write!(output, "{}", self.tally)
-    }
-}
-
 /// A run under way.
 struct Soak {
     options: SoakOptions,
@@ -110,13 +64,6 @@ struct Soak {
     faults: BTreeMap<Fault, u64>,
     answers: u64,
     imports: u64,
-}
-
-/// An importer at work.
-struct Import {
-    process: Child,
-    folder: TempDir,
-    numbers: std::ops::Range<u64>,
 }
 
 /// Runs it; `say` gets a line for each fault.
@@ -137,9 +84,9 @@ pub async fn soak(options: SoakOptions, say: impl Fn(String)) -> Result<SoakRepo
     let load = Load::start(
         LoadOptions {
             connections: options.connections,
-            events: 5_000_000,
+            events: EVENTS,
             hang_ups: 0.02,
-            pause: Duration::from_millis(2),
+            pause: pause(&options),
             seed: options.seed,
         },
         servers.iter().map(Kohorta::address).collect(),
@@ -171,9 +118,11 @@ impl Soak {
             .faults()
             .choose(&mut self.random)
             .ok_or("there are no faults")?;
-        let lasts = Duration::from_millis(self.random.random_range(100..3_000));
-        self.begin(fault).await?;
-        *self.faults.entry(fault).or_default() += 1;
+        let lasts = Duration::from_millis(self.random.random_range(fault.duration_ms()));
+        let before = self.load.tally();
+        if self.begin(fault).await? {
+            *self.faults.entry(fault).or_default() += 1;
+        }
         let until = Instant::now() + lasts;
         while Instant::now() < until {
             self.ask().await?;
@@ -181,10 +130,14 @@ impl Soak {
         }
         self.world.end(fault).await?;
         self.look_after_importer()?;
-        self.load
-            .more(50, RECOVERY)
-            .await
-            .map_err(|failure| format!("after {fault}: {failure}; {}", self.load.tally()))?;
+        if let Err(failure) = self.load.more(50, RECOVERY).await {
+            let state = self.state().await;
+            return Err(format!(
+                "after {fault} for {:.1} s: {failure}\nbefore it: {before}\nnow: {}\n{state}",
+                lasts.as_secs_f64(),
+                self.load.tally()
+            ));
+        }
         self.ask().await?;
         say(format!(
             "{fault} for {:.1} s: {} acknowledged",
@@ -194,93 +147,106 @@ impl Soak {
         Ok(())
     }
 
-    async fn begin(&mut self, fault: Fault) -> Result<(), String> {
+    /// Whether it has happened.
+    async fn begin(&mut self, fault: Fault) -> Result<bool, String> {
         match fault {
             Fault::KillServer | Fault::StopServer => {
                 let position = self.random.random_range(0..self.servers.len());
                 if fault == Fault::KillServer {
                     self.servers[position].kill();
                 } else {
-                    let status = self.servers[position].terminate()?;
-                    if !status.success() {
-                        return Err(format!("SIGTERM did not end the server well: {status}"));
-                    }
+                    stop(&mut self.servers[position]).await?;
                 }
                 self.servers[position] = serve(&self.options, self.world.server_url())?;
                 self.load
                     .move_to(self.servers.iter().map(Kohorta::address).collect());
-                Ok(())
             }
-            Fault::Import => self.import(),
+            Fault::Import => return self.import(),
             Fault::KillImporter => {
                 self.import()?;
                 tokio::time::sleep(Duration::from_millis(self.random.random_range(50..1_000))).await;
-                if let Some(mut import) = self.importer.take() {
-                    // It may have come to its end before, which is no fault.
-                    let _ = import.process.kill();
-                    import.process.wait().map_err(|error| error.to_string())?;
-                }
-                Ok(())
+                self.look_after_importer()?;
+                let Some(import) = self.importer.take() else {
+                    return Ok(false);
+                };
+                import.kill()?;
             }
-            fault => self.world.begin(fault).await,
+            fault => {
+                if fault == Fault::MoveFile {
+                    // One that is just starting would make a new file and import into that.
+                    self.wait_for_importer().await?;
+                }
+                self.world.begin(fault).await?;
+            }
         }
+        Ok(true)
     }
 
     /// Starts an import of events that are being sent at this moment, unless one is at work.
-    fn import(&mut self) -> Result<(), String> {
+    fn import(&mut self) -> Result<bool, String> {
         if self.importer.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let ledger = self.load.ledger();
         let from = ledger.taken().saturating_sub(IMPORTED / 2);
         let numbers = from..(from + IMPORTED).min(ledger.events());
         ledger.claim(numbers.end);
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let file = folder.path().join("events.csv");
-        std::fs::write(&file, csv(numbers.clone())).map_err(|error| error.to_string())?;
-        let program = match &self.options.importer {
-            Some(program) => program.clone(),
-            None => built_from_present_sources("kohorta-import")?,
-        };
-        let process = Command::new("setpriv")
-            .arg("--pdeathsig=KILL")
-            .arg(program)
-            .arg(&file)
-            .args(["--database-url", self.world.server_url(), "--batch-size", "200"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("cannot run setpriv (util-linux): {error}"))?;
-        self.importer = Some(Import {
-            process,
-            folder,
-            numbers,
-        });
-        Ok(())
+        let program = self.options.importer.as_deref();
+        self.importer = Some(Import::start(program, self.world.server_url(), numbers)?);
+        Ok(true)
+    }
+
+    /// Waits until no importer is at work.
+    async fn wait_for_importer(&mut self) -> Result<(), String> {
+        let until = Instant::now() + END;
+        loop {
+            self.look_after_importer()?;
+            if self.importer.is_none() {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(format!(
+                    "an import of {IMPORTED} events was not done within {END:?}"
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the servers say of themselves and have last written to their logs.
+    async fn state(&self) -> String {
+        let mut text = String::new();
+        for (number, server) in self.servers.iter().enumerate() {
+            let mut client = server.client();
+            let asking = tokio::time::timeout(Duration::from_secs(3), client.get("/healthz"));
+            let health = match asking.await {
+                Ok(Ok(answer)) => answer.status.to_string(),
+                Ok(Err(error)) => error,
+                Err(_) => "no answer".to_owned(),
+            };
+            text.push_str(&format!(
+                "server {number}: /healthz {health}; the end of its log:\n"
+            ));
+            for line in server.log_tail(LOG_LINES) {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
+        text
     }
 
     /// An import that has come to its end has stored all of its events.
     fn look_after_importer(&mut self) -> Result<(), String> {
-        let Some(mut import) = self.importer.take() else {
+        let Some(import) = &mut self.importer else {
             return Ok(());
         };
-        match import.process.try_wait().map_err(|error| error.to_string())? {
-            None => self.importer = Some(import),
-            Some(status) => self.imported(import, status.code())?,
+        if let Some(numbers) = import.imported()? {
+            for number in numbers {
+                self.load.ledger().acknowledge(number);
+            }
+            self.imports += 1;
+            self.importer = None;
         }
         Ok(())
-    }
-
-    fn imported(&mut self, import: Import, code: Option<i32>) -> Result<(), String> {
-        if code != Some(0) {
-            return Err(format!("the importer ended with {code:?}"));
-        }
-        for number in import.numbers {
-            self.load.ledger().acknowledge(number);
-        }
-        self.imports += 1;
-        import.folder.close().map_err(|error| error.to_string())
     }
 
     /// Asks a server how many events there are; the answer, if there is one, must agree with the model.
@@ -320,16 +286,10 @@ impl Soak {
     }
 
     async fn end(mut self, started: Instant) -> Result<SoakReport, String> {
-        if let Some(mut import) = self.importer.take() {
-            let status = import.process.wait().map_err(|error| error.to_string())?;
-            self.imported(import, status.code())?;
-        }
+        self.wait_for_importer().await?;
         let tally = self.load.finish().await?;
         for server in &mut self.servers {
-            let status = server.terminate()?;
-            if !status.success() {
-                return Err(format!("SIGTERM did not end the server well: {status}"));
-            }
+            stop(server).await?;
         }
         let ledger = self.load.ledger();
         let database_url = self.world.database_url();
@@ -347,10 +307,31 @@ impl Soak {
     }
 }
 
+/// How long each connection rests between two events, so that they last.
+fn pause(options: &SoakOptions) -> Duration {
+    let every = options.duration * u32::try_from(options.connections).unwrap_or(u32::MAX);
+    PAUSE.max(every / u32::try_from(EVENTS).unwrap_or(u32::MAX))
+}
+
 fn serve(options: &SoakOptions, database_url: &str) -> Result<Kohorta, String> {
     let mut serving = options.kohorta.clone();
-    serving
-        .arguments
-        .extend(["--database-url", database_url].map(str::to_owned));
+    // Its log is kept here; a line for each request would fill the memory.
+    let arguments = [
+        "--database-url",
+        database_url,
+        "--log-filter",
+        "info,access=off,sqlx=warn",
+    ];
+    serving.arguments.extend(arguments.map(str::to_owned));
     Kohorta::serve(&serving)
+}
+
+/// Stops a server in order.
+async fn stop(server: &mut Kohorta) -> Result<(), String> {
+    server.ask_to_stop();
+    match server.ended(END).await {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(format!("SIGTERM did not end the server well: {status}")),
+        None => Err(format!("SIGTERM did not end the server within {END:?}")),
+    }
 }

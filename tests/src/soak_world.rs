@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, TransactionTrait,
@@ -12,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::cluster::{Cluster, Durability};
 use crate::proxy::Proxy;
+
+/// How long the write lock of SQLite's file is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which database a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,18 +39,33 @@ pub enum Fault {
     KillImporter,
     /// PostgreSQL stops at once, as in a crash.
     CrashPostgres,
+    /// PostgreSQL's processes stand still, and later go on.
+    FreezePostgres,
     /// Every session is ended by PostgreSQL.
     EndSessions,
     /// Every connection breaks, and new ones are refused.
     CutNetwork,
     /// Connections stay open, and nothing comes through.
     StallNetwork,
+    /// The same, and those connections never come to life again, only new ones do.
+    StrandConnections,
     /// Everything comes late.
     SlowNetwork,
     /// Another process holds the file's write lock.
     LockFile,
     /// The file is not where it was.
     MoveFile,
+}
+
+impl Fault {
+    /// How long it lasts, in milliseconds. Silence is noticed after a few seconds, so it may take longer.
+    pub fn duration_ms(self) -> Range<u64> {
+        match self {
+            Self::FreezePostgres | Self::StallNetwork => 100..7_000,
+            Self::StrandConnections => 5_000..7_000,
+            _ => 100..3_000,
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -57,9 +76,11 @@ impl fmt::Display for Fault {
             Self::Import => "import",
             Self::KillImporter => "importer killed",
             Self::CrashPostgres => "PostgreSQL stopped at once",
+            Self::FreezePostgres => "PostgreSQL stood still",
             Self::EndSessions => "sessions ended",
             Self::CutNetwork => "network cut",
             Self::StallNetwork => "network stalled",
+            Self::StrandConnections => "connections lost without a word",
             Self::SlowNetwork => "network slow",
             Self::LockFile => "file locked",
             Self::MoveFile => "file moved away",
@@ -170,9 +191,11 @@ impl World {
                 Fault::Import,
                 Fault::KillImporter,
                 Fault::CrashPostgres,
+                Fault::FreezePostgres,
                 Fault::EndSessions,
                 Fault::CutNetwork,
                 Fault::StallNetwork,
+                Fault::StrandConnections,
                 Fault::SlowNetwork,
             ],
         }
@@ -185,6 +208,7 @@ impl World {
     pub async fn begin(&mut self, fault: Fault) -> Result<(), String> {
         match (fault, &mut self.place) {
             (Fault::CrashPostgres, Place::Postgres { cluster, .. }) => cluster.stop_at_once(),
+            (Fault::FreezePostgres, Place::Postgres { cluster, .. }) => cluster.freeze(),
             (Fault::EndSessions, Place::Postgres { .. }) => {
                 let operator = connect(&self.database_url).await?;
                 let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kohorta'";
@@ -193,15 +217,16 @@ impl World {
             }
             (Fault::CutNetwork, Place::Postgres { network, .. }) => network.cut().await,
             (Fault::StallNetwork, Place::Postgres { network, .. }) => network.stall(),
+            (Fault::StrandConnections, Place::Postgres { network, .. }) => {
+                network.strand();
+                network.stall();
+            }
             (Fault::SlowNetwork, Place::Postgres { network, .. }) => {
                 network.slow_down(Duration::from_millis(100));
             }
             (Fault::LockFile, Place::Sqlite { operator, lock, .. }) => {
                 let operator = operator.as_ref().ok_or("there is no operator")?;
-                let transaction = operator.begin().await.map_err(|error| error.to_string())?;
-                // Takes the write lock; where an importer has it, this waits for its turn.
-                execute(&transaction, "DELETE FROM settings WHERE key = 'none'").await?;
-                *lock = Some(transaction);
+                *lock = Some(write_lock(operator).await?);
             }
             (Fault::MoveFile, Place::Sqlite { path, .. }) => {
                 std::fs::rename(&*path, path.with_extension("elsewhere"))
@@ -219,8 +244,12 @@ impl World {
     pub async fn end(&mut self, fault: Fault) -> Result<(), String> {
         match (fault, &mut self.place) {
             (Fault::CrashPostgres, Place::Postgres { cluster, .. }) => cluster.start_again(),
+            (Fault::FreezePostgres, Place::Postgres { cluster, .. }) => {
+                cluster.thaw();
+                Ok(())
+            }
             (
-                Fault::CutNetwork | Fault::StallNetwork | Fault::SlowNetwork,
+                Fault::CutNetwork | Fault::StallNetwork | Fault::StrandConnections | Fault::SlowNetwork,
                 Place::Postgres { network, .. },
             ) => {
                 network.mend().await;
@@ -234,6 +263,20 @@ impl World {
                 std::fs::rename(path.with_extension("elsewhere"), &*path).map_err(|error| error.to_string())
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// Takes SQLite's write lock. It goes to whoever asks at the right moment, so servers and importers at work can keep it from
+/// us for a while.
+async fn write_lock(operator: &DatabaseConnection) -> Result<DatabaseTransaction, String> {
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        let transaction = operator.begin().await.map_err(|error| error.to_string())?;
+        match execute(&transaction, "DELETE FROM settings WHERE key = 'none'").await {
+            Ok(()) => return Ok(transaction),
+            Err(busy) if Instant::now() > until => return Err(busy),
+            Err(_) => transaction.rollback().await.map_err(|error| error.to_string())?,
         }
     }
 }
