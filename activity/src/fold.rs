@@ -40,6 +40,14 @@ pub struct DayDelta {
     pub users: UserSet,
 }
 
+impl DayDelta {
+    /// Adds other new events of the same facet and day: what one transaction logged to what others did.
+    pub fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.users.add(&other.users);
+    }
+}
+
 /// New events of one facet.
 pub type FacetDelta = BTreeMap<Day, DayDelta>;
 
@@ -100,8 +108,8 @@ mod tests {
 
     use proptest::{collection::vec, prelude::proptest, prop_assert_eq};
 
-    use super::{FacetActivity, FacetDelta, fold};
-    use crate::{calendar::Day, recount::Recount};
+    use super::{DayDelta, FacetActivity, FacetDelta, fold};
+    use crate::{calendar::Day, recount::Recount, set::UserSet};
 
     fn delta(events: &[(i32, u32)]) -> FacetDelta {
         let mut delta = FacetDelta::new();
@@ -111,6 +119,20 @@ mod tests {
             entry.users.insert(*user);
         }
         delta
+    }
+
+    /// What some transactions log, put together: each leaves one row a day, with a set of users that was stored and read.
+    fn delta_of_rows(transactions: &[&[(i32, u32)]]) -> FacetDelta {
+        let mut together = FacetDelta::new();
+        for transaction in transactions {
+            for (day, row) in delta(transaction) {
+                let users =
+                    UserSet::from_bytes(&row.users.to_bytes()).expect("a set is read as it was stored");
+                let row = DayDelta { users, ..row };
+                together.entry(day).or_default().add(&row);
+            }
+        }
+        together
     }
 
     fn recounted(events: &[(i32, u32)]) -> FacetActivity {
@@ -161,6 +183,31 @@ mod tests {
                 rest = later;
             }
             fold(&mut facet, &delta(rest));
+            prop_assert_eq!(facet, recounted(&events));
+        }
+
+        #[test]
+        fn rows_with_sets_fold_as_their_events_do(
+            events in vec((0..6_i32, 0..400_u32), 0..400),
+            transactions in vec(1..120_usize, 1..20),
+            folds in vec(1..4_usize, 1..20),
+        ) {
+            let mut parts: Vec<&[(i32, u32)]> = Vec::new();
+            let mut rest = events.as_slice();
+            for size in transactions {
+                let (part, later) = rest.split_at(size.min(rest.len()));
+                parts.push(part);
+                rest = later;
+            }
+            parts.push(rest);
+            let mut facet = FacetActivity::default();
+            let mut rest = parts.as_slice();
+            for rows in folds {
+                let (part, later) = rest.split_at(rows.min(rest.len()));
+                fold(&mut facet, &delta_of_rows(part));
+                rest = later;
+            }
+            fold(&mut facet, &delta_of_rows(rest));
             prop_assert_eq!(facet, recounted(&events));
         }
 

@@ -1,11 +1,15 @@
 //! Sets of users: Roaring bitmaps of user ordinals.
 //!
 //! Stored in the portable format (<https://github.com/RoaringBitmap/RoaringFormatSpec>), the empty set as no bytes.
-//! Decoding checks everything: a damaged set is an error, never a wrong number or a panic.
+//! Decoding checks everything: a damaged set is an error, never a wrong number or a panic. A stored set says itself where it
+//! ends, so several of them may stand one behind the other.
 
 use std::sync::Arc;
 
 use roaring::{MultiOps, RoaringBitmap};
+
+/// Up to so many users are added one by one: a union reads every container that it touches, whole.
+const FEW_USERS: u64 = 64;
 
 /// A set of user ordinals.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,12 +30,30 @@ impl UserSet {
             return Ok(Self::default());
         }
         let mut rest = bytes;
-        let set =
-            RoaringBitmap::deserialize_from(&mut rest).map_err(|error| DamagedSet(error.to_string()))?;
+        let set = Self::decode(&mut rest)?;
         if !rest.is_empty() {
             return Err(DamagedSet(format!("{} bytes too many", rest.len())));
         }
-        Ok(Self(set))
+        Ok(set)
+    }
+
+    /// Adds any number of stored sets that stand one behind the other.
+    ///
+    /// # Errors
+    /// [`DamagedSet`] if the bytes are something else; some of the sets may have been added then.
+    pub fn add_stored(&mut self, bytes: &[u8]) -> Result<(), DamagedSet> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            self.add(&Self::decode(&mut rest)?);
+        }
+        Ok(())
+    }
+
+    /// Decodes the set that `rest` begins with, and takes it from there.
+    fn decode(rest: &mut &[u8]) -> Result<Self, DamagedSet> {
+        RoaringBitmap::deserialize_from(rest)
+            .map(Self)
+            .map_err(|error| DamagedSet(error.to_string()))
     }
 
     /// Encodes the set for storage; equal sets give equal bytes.
@@ -88,7 +110,13 @@ impl UserSet {
 
     /// Adds all of `other`.
     pub fn add(&mut self, other: &Self) {
-        self.0 |= &other.0;
+        if other.len() > FEW_USERS {
+            self.0 |= &other.0;
+            return;
+        }
+        for user in other.iter() {
+            self.0.insert(user);
+        }
     }
 
     /// Removes all of `other`.
@@ -138,6 +166,8 @@ impl FromIterator<u32> for UserSet {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
@@ -189,6 +219,42 @@ mod tests {
             let read = UserSet::from_bytes(&set.to_bytes());
             prop_assert!(read.is_ok());
             prop_assert_eq!(read.unwrap_or_default(), set);
+        }
+
+        #[test]
+        fn stored_sets_one_behind_the_other_are_their_union(
+            sets in vec((vec(0_u32..300_000, 0..200), 0_u32..5_000), 0..6),
+            damage in (any::<u16>(), 1..=u8::MAX),
+        ) {
+            let (mut bytes, mut all) = (Vec::new(), BTreeSet::new());
+            for (users, run) in sets {
+                let set = users.iter().copied().chain(0..run).collect::<UserSet>();
+                bytes.extend(set.to_bytes());
+                all.extend(set.iter());
+            }
+            let mut union = UserSet::default();
+            prop_assert_eq!(union.add_stored(&bytes), Ok(()));
+            prop_assert_eq!(union.iter().collect::<BTreeSet<u32>>(), all);
+            if !bytes.is_empty() {
+                prop_assert!(UserSet::default().add_stored(&bytes[..bytes.len() - 1]).is_err());
+                let position = usize::from(damage.0) % bytes.len();
+                bytes[position] ^= damage.1;
+                let mut union = UserSet::default();
+                if union.add_stored(&bytes).is_ok() {
+                    check(&union);
+                }
+            }
+        }
+
+        #[test]
+        fn adding_is_the_union_however_many_are_added(
+            one in vec(0_u32..300_000, 0..300),
+            other in vec(0_u32..300_000, 0..150),
+        ) {
+            let mut set = one.iter().copied().collect::<UserSet>();
+            set.add(&other.iter().copied().collect());
+            let all: BTreeSet<u32> = one.into_iter().chain(other).collect();
+            prop_assert_eq!(set.iter().collect::<BTreeSet<u32>>(), all);
         }
     }
 

@@ -5,7 +5,7 @@ use sea_orm::entity::prelude::{
     PrimaryKeyTrait,
 };
 
-/// How many new events of a type a user had on a day, in one commit.
+/// How many new events of a type there were on a day, in one commit, and whose.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "activity_log")]
 pub struct Model {
@@ -16,10 +16,12 @@ pub struct Model {
     pub day: i32,
     /// The event type.
     pub event_type: String,
-    /// The user's ordinal.
+    /// The ordinal of the one user whose events they are; -1 where they are several.
     pub user_no: i64,
     /// How many events.
     pub events: i64,
+    /// Where they are several users: the set of them.
+    pub users: Option<Vec<u8>>,
 }
 
 /// No relations: tables are joined by statements of the store.

@@ -167,7 +167,7 @@ impl Writing {
             self.fold_due.notify.notified().await;
             // Whatever goes wrong here is met again at the end, where it counts.
             while let Ok(report) = store.fold(ROWS_AT_ONCE).await {
-                if report.busy || report.rows < ROWS_AT_ONCE {
+                if !report.more {
                     break;
                 }
             }

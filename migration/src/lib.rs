@@ -7,6 +7,7 @@
 mod m20261122_000001_create_events;
 mod m20261123_000001_create_erasures;
 mod m20261123_000002_create_api_keys;
+mod m20261123_000003_add_users_to_activity_log;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_create_events::Migration),
             Box::new(m20261123_000001_create_erasures::Migration),
             Box::new(m20261123_000002_create_api_keys::Migration),
+            Box::new(m20261123_000003_add_users_to_activity_log::Migration),
         ]
     }
 }
@@ -76,7 +78,7 @@ pub async fn is_current(database: &DatabaseConnection) -> Result<bool, DbErr> {
 /// Takes the last applied migration back, with all data in its tables.
 ///
 /// # Errors
-/// [`DbErr`] if the database is out of reach or the statements fail.
+/// [`DbErr`] if the database is out of reach, the statements fail, or the migration says that it cannot be taken back now.
 pub async fn take_last_back(database: &DatabaseConnection) -> Result<(), DbErr> {
     Migrator::down(database, Some(1)).await
 }

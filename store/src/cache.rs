@@ -39,6 +39,22 @@ pub(crate) struct CachedSets {
     pub(crate) joined: Arc<UserSet>,
 }
 
+impl CachedSets {
+    pub(crate) fn new(version: Version, active: Arc<UserSet>, joined: Arc<UserSet>) -> Self {
+        let joined_bytes = if Arc::ptr_eq(&active, &joined) {
+            0
+        } else {
+            joined.memory_bytes()
+        };
+        Self {
+            version,
+            bytes: active.memory_bytes() + joined_bytes + 128,
+            active,
+            joined,
+        }
+    }
+}
+
 #[derive(Clone)]
 struct ByBytes;
 
@@ -77,18 +93,7 @@ impl SetCache {
         active: Arc<UserSet>,
         joined: Arc<UserSet>,
     ) -> CachedSets {
-        let joined_bytes = if Arc::ptr_eq(&active, &joined) {
-            0
-        } else {
-            joined.memory_bytes()
-        };
-        let bytes = active.memory_bytes() + joined_bytes + 128;
-        let sets = CachedSets {
-            version,
-            bytes,
-            active,
-            joined,
-        };
+        let sets = CachedSets::new(version, active, joined);
         self.entries.insert(key, sets.clone());
         sets
     }

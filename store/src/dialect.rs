@@ -62,13 +62,18 @@ impl Dialect {
 
     /// The table expression for a list of rows called `name`, which takes the first parameters of the statement.
     pub(crate) fn rows(self, name: &str, columns: Columns) -> String {
+        self.rows_from(1, name, columns)
+    }
+
+    /// The same for a list that takes the parameters from the one with the number `first` on.
+    pub(crate) fn rows_from(self, first: usize, name: &str, columns: Columns) -> String {
         match self {
             Self::Postgres => {
                 let arrays: Vec<String> = columns
                     .iter()
                     .enumerate()
                     .map(|(position, (_, column_type))| {
-                        format!("${}::{}[]", position + 1, column_type.array_type())
+                        format!("${}::{}[]", position + first, column_type.array_type())
                     })
                     .collect();
                 let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
@@ -80,7 +85,10 @@ impl Dialect {
                     .enumerate()
                     .map(|(position, (name, column_type))| column_type.json_column(position, name))
                     .collect();
-                format!("(SELECT {} FROM json_each($1)) AS {name}", values.join(", "))
+                format!(
+                    "(SELECT {} FROM json_each(${first})) AS {name}",
+                    values.join(", ")
+                )
             }
         }
     }
@@ -123,6 +131,22 @@ impl Dialect {
         }
     }
 
+    /// The aggregate that puts the values of a column of bytes one behind the other; what is NULL adds nothing.
+    pub(crate) fn joined_bytes(self, column: &str) -> String {
+        match self {
+            Self::Postgres => format!("STRING_AGG({column}, {})", self.no_bytes()),
+            Self::Sqlite => format!("unhex(GROUP_CONCAT(hex({column}), ''))"),
+        }
+    }
+
+    /// No bytes, as a value.
+    pub(crate) fn no_bytes(self) -> &'static str {
+        match self {
+            Self::Postgres => "'\\x'::bytea",
+            Self::Sqlite => "x''",
+        }
+    }
+
     /// A condition that SQLite looks for no index for: without statistics it takes an event type for as good as a user.
     pub(crate) fn without_index(self, condition: &str) -> String {
         match self {
@@ -133,12 +157,17 @@ impl Dialect {
 
     /// A statement whose first parameters are a list of rows; `single` follow.
     pub(crate) fn list_statement(self, sql: &str, columns: Vec<Column>, single: Vec<Value>) -> Statement {
-        let mut values = match self {
-            Self::Postgres => columns.into_iter().map(Column::into_array).collect(),
-            Self::Sqlite => vec![json_rows(&columns).into()],
-        };
+        let mut values = self.list(columns);
         values.extend(single);
         Statement::from_sql_and_values(self.backend(), sql, values)
+    }
+
+    /// The values of the parameters that a list of rows takes.
+    pub(crate) fn list(self, columns: Vec<Column>) -> Vec<Value> {
+        match self {
+            Self::Postgres => columns.into_iter().map(Column::into_array).collect(),
+            Self::Sqlite => vec![json_rows(&columns).into()],
+        }
     }
 
     /// A statement with single parameters only.
@@ -257,6 +286,14 @@ mod tests {
         assert_eq!(
             Dialect::Sqlite.rows("new", COLUMNS),
             "(SELECT unhex(value ->> 0) AS event_id, value ->> 1 AS name, value ->> 2 AS n FROM json_each($1)) AS new"
+        );
+        assert_eq!(
+            Dialect::Postgres.rows_from(4, "old", &COLUMNS[1..]),
+            "unnest($4::text[], $5::bigint[]) AS old (name, n)"
+        );
+        assert_eq!(
+            Dialect::Sqlite.rows_from(2, "old", &COLUMNS[1..]),
+            "(SELECT value ->> 0 AS name, value ->> 1 AS n FROM json_each($2)) AS old"
         );
         assert_eq!(Dialect::Postgres.parameter(COLUMNS, 0), "$4");
         assert_eq!(Dialect::Sqlite.parameter(COLUMNS, 0), "$2");

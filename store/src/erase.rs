@@ -1,13 +1,16 @@
 //! Erasure: every trace of a user removed in one transaction.
 //!
-//! Removed are the user's events, the ordinal, what the log holds of it, and the ordinal's place in every set, also in
-//! those of days whose events have expired; and with them the event types that nobody else ever had. What is left is
+//! Removed are the user's events, the ordinal, and the ordinal's place in the log and in every set, also in those of
+//! days whose events have expired; and with them the event types that nobody else ever had. What is left is
 //! what would be there had the user never been, with one exception: of days whose events have expired nobody knows any
 //! more how many events were the user's, so where others were active too, the number of events stands.
 //!
-//! On PostgreSQL the folder waits for the whole of it, and ingest for the end: the bulk of the events is deleted before
-//! the log is locked, so that no event of the user can come in between. On SQLite the write lock does both. The
-//! generation rises, so that ingest learns of it before its next commit (see `rules.rs`).
+//! A row of the log says of several users only how many events they had together, so the log is folded first: then
+//! the user is in the sets and nowhere else, and how many events are to go is known from the events.
+//!
+//! On PostgreSQL the folder waits for the whole of it, and ingest for the end: the bulk of the events is deleted and most of
+//! the log folded before the log is locked, so that no event of the user can come in between. On SQLite the write lock does
+//! both. The generation rises, so that ingest learns of it before its next commit (see `rules.rs` and `ordinals.rs`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,8 +33,8 @@ use crate::{
     database::{Purpose, begin_write},
     dialect::Column,
     erase_sql::{
-        ACTIVE_BEFORE, ERASE_LOG, ERASE_USER, SEEN_OF_ALL, USER_NO, delete_facets, delete_rows, erase_events,
-        rows_of_sets, types_in_log,
+        ACTIVE_BEFORE, ERASE_USER, SEEN_OF_ALL, USER_NO, delete_facets, delete_rows, erase_events,
+        rows_of_sets,
     },
     erased_users,
     error::StoreError,
@@ -128,6 +131,9 @@ impl Store {
         let user_id = &erasure.user_id;
         self.delete_events(transaction, settings, user_id, &mut found, progress)
             .await?;
+        if found.events > 0 {
+            self.fold_rest_in(transaction).await?;
+        }
         lock_log(transaction, dialect).await?;
         self.delete_events(transaction, settings, user_id, &mut found, progress)
             .await?;
@@ -180,7 +186,7 @@ impl Store {
         }
     }
 
-    /// Removes the ordinal from the log, from every set, and from the table of users; false if there is none.
+    /// Folds what the log holds, and removes the ordinal from every set and from the table of users; false if there is none.
     async fn erase_ordinal(
         &self,
         transaction: &DatabaseTransaction,
@@ -197,14 +203,8 @@ impl Store {
         };
         let user_no: i64 = row.try_get_by_index(0)?;
         let user = ordinal(user_no)?;
-        let statement = dialect.statement(ERASE_LOG, vec![user_no.into()]);
-        for row in transaction.query_all_raw(statement).await? {
-            let key = (row.try_get_by_index(1)?, Day::new(row.try_get_by_index(0)?));
-            let events = row.try_get_by_index::<i64>(2)?.unsigned_abs();
-            let counted = found.counted.entry(key).or_default();
-            *counted = counted.saturating_sub(events);
-        }
-        let facets = self.facets_of_user(transaction, user, found).await?;
+        self.fold_rest_in(transaction).await?;
+        let facets = self.facets_of_user(transaction, user).await?;
         let expired = self.expired_days(transaction, settings.horizon, user).await?;
         if let Some(horizon) = settings.horizon {
             found.counted.retain(|(_, day), _| *day >= horizon);
@@ -219,15 +219,13 @@ impl Store {
         Ok(true)
     }
 
-    /// The facets that the user was ever in, those that only the log knew the user in, and those that nobody is in, which
-    /// refused events have left; everybody's is the last one.
+    /// The facets that the user was ever in, and those that nobody is in, which refused events have left; everybody's is the
+    /// last one.
     async fn facets_of_user(
         &self,
         transaction: &DatabaseTransaction,
         user: u32,
-        found: &Found,
     ) -> Result<Vec<FacetOfUser>, StoreError> {
-        let of_events: BTreeSet<&str> = found.counted.keys().map(|(name, _)| name.as_str()).collect();
         let mut facets = Vec::new();
         let mut rows = transaction
             .stream_raw(self.inner.dialect.statement(SEEN_OF_ALL, vec![]))
@@ -236,8 +234,7 @@ impl Store {
             let kind: String = row.try_get_by_index(1)?;
             let name = (kind != "all").then_some(row.try_get_by_index::<String>(2)?);
             let mut seen = Arc::new(UserSet::from_bytes(&row.try_get_by_index::<Vec<u8>>(3)?)?);
-            let had_event = name.as_deref().is_none_or(|name| of_events.contains(name));
-            if take_out_of_set(&mut seen, user) || had_event || seen.is_empty() {
+            if take_out_of_set(&mut seen, user) || seen.is_empty() {
                 let facet = row.try_get_by_index(0)?;
                 facets.push(FacetOfUser { name, facet, seen });
             }
@@ -357,19 +354,7 @@ impl Store {
         version: i64,
     ) -> Result<(), StoreError> {
         let dialect = self.inner.dialect;
-        let empty = facets.iter().filter(|facet| facet.seen.is_empty());
-        let names = vec![Column::Text(
-            empty.filter_map(|facet| facet.name.clone()).collect(),
-        )];
-        let statement = dialect.list_statement(&types_in_log(dialect), names, vec![]);
-        let mut in_log: BTreeSet<String> = BTreeSet::new();
-        for row in transaction.query_all_raw(statement).await? {
-            in_log.insert(row.try_get_by_index(0)?);
-        }
-        let is_gone = |facet: &&FacetOfUser| {
-            let unknown_to_log = facet.name.as_ref().is_some_and(|name| !in_log.contains(name));
-            facet.seen.is_empty() && unknown_to_log
-        };
+        let is_gone = |facet: &&FacetOfUser| facet.name.is_some() && facet.seen.is_empty();
         let gone: Vec<i32> = facets.iter().filter(is_gone).map(|facet| facet.facet).collect();
         let left = facets.iter().filter(|facet| !is_gone(facet));
         let left = left.map(|facet| (facet.facet, facet.seen.as_ref())).collect();

@@ -1,9 +1,6 @@
 //! The statements of erasure, one text each per database.
 
-use crate::{
-    dialect::{ColumnType, Columns, Dialect},
-    ingest_sql::NAME_COLUMNS,
-};
+use crate::dialect::{ColumnType, Columns, Dialect};
 
 pub(crate) const KEY_COLUMNS: Columns = &[("facet_id", ColumnType::Integer), ("day", ColumnType::Integer)];
 pub(crate) const FACET_COLUMNS: Columns = &[("facet_id", ColumnType::Integer)];
@@ -39,12 +36,6 @@ pub(crate) const ERASE_USER: &str = "-- store: erase_user
 DELETE FROM users
 WHERE user_no = $1";
 
-/// Takes from the log what is a user's.
-pub(crate) const ERASE_LOG: &str = "-- store: erase_log
-DELETE FROM activity_log
-WHERE user_no = $1
-RETURNING day, event_type, events";
-
 /// Every facet and who was ever in it.
 pub(crate) const SEEN_OF_ALL: &str = "-- store: seen_of_all
 SELECT facet_id, kind, name, seen
@@ -78,17 +69,6 @@ WHERE (facet_id, day) IN (SELECT gone.facet_id, gone.day FROM {gone})"
     )
 }
 
-/// Which of these event types the log still holds.
-pub(crate) fn types_in_log(dialect: Dialect) -> String {
-    let wanted = dialect.rows("wanted", NAME_COLUMNS);
-    format!(
-        "-- store: types_in_log
-SELECT wanted.name
-FROM {wanted}
-WHERE EXISTS (SELECT 1 FROM activity_log WHERE activity_log.event_type = wanted.name)"
-    )
-}
-
 /// Deletes facets.
 pub(crate) fn delete_facets(dialect: Dialect) -> String {
     let gone = dialect.rows("gone", FACET_COLUMNS);
@@ -102,8 +82,8 @@ WHERE facet_id IN (SELECT gone.facet_id FROM {gone})"
 #[cfg(test)]
 mod tests {
     use super::{
-        ACTIVE_BEFORE, ERASE_LOG, ERASE_USER, SEEN_OF_ALL, USER_NO, delete_facets, delete_rows, erase_events,
-        rows_of_sets, types_in_log,
+        ACTIVE_BEFORE, ERASE_USER, SEEN_OF_ALL, USER_NO, delete_facets, delete_rows, erase_events,
+        rows_of_sets,
     };
     use crate::dialect::Dialect;
 
@@ -114,12 +94,10 @@ mod tests {
                 erase_events(dialect),
                 USER_NO.to_owned(),
                 ERASE_USER.to_owned(),
-                ERASE_LOG.to_owned(),
                 SEEN_OF_ALL.to_owned(),
                 ACTIVE_BEFORE.to_owned(),
                 rows_of_sets(dialect),
                 delete_rows(dialect),
-                types_in_log(dialect),
                 delete_facets(dialect),
             ];
             insta::assert_snapshot!(format!("erase_{name}"), all.join(";\n\n"));

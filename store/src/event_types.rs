@@ -7,10 +7,10 @@ use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::{
     Store, StoreError,
+    activity_log::{joined_sets, joined_users, users_of_rows},
     database::begin_snapshot,
     dialect::Dialect,
-    frame::users_of,
-    sets::{LoadedSets, WantedSets},
+    sets::{Keeping, LoadedSets, WantedSets},
 };
 
 /// An event type that has at least one event.
@@ -79,7 +79,9 @@ impl Store {
         }
         let snapshot = begin_snapshot(&self.inner.read).await?;
         let rows = self.event_type_rows(&snapshot, after, limit).await?;
-        let seen = self.load_sets(&snapshot, &wanted(&rows)).await?;
+        let seen = self
+            .load_sets(&snapshot, &wanted(&rows), Keeping::InMemory)
+            .await?;
         snapshot.commit().await?;
         Ok(page(rows, &seen, limit))
     }
@@ -165,7 +167,10 @@ fn read_row(row: &QueryResult) -> Result<Row, StoreError> {
         None => None,
     };
     let unfolded = match part(7)? {
-        Some(unfolded) => Some((unfolded, users_of(&row.try_get_by_index::<String>(10)?)?)),
+        Some(unfolded) => {
+            let users = users_of_rows(row.try_get_by_index(10)?, row.try_get_by_index(11)?)?;
+            Some((unfolded, users))
+        }
         None => None,
     };
     Ok(Row {
@@ -179,7 +184,7 @@ fn read_row(row: &QueryResult) -> Result<Row, StoreError> {
 
 /// Reads the event types behind a name. A user joins a type once, so those who joined on any day are its users.
 pub(crate) fn event_types_sql(dialect: Dialect) -> String {
-    let users = dialect.joined_text("user_no");
+    let (users, sets) = (joined_users(dialect), joined_sets(dialect));
     format!(
         "-- store: event_types
 WITH page AS (
@@ -198,14 +203,15 @@ WITH page AS (
   JOIN activity ON activity.facet_id = page.facet_id AND activity.events > 0
   GROUP BY activity.facet_id
 ), unfolded AS (
-  SELECT event_type, MIN(day) AS first_day, MAX(day) AS last_day, CAST(SUM(events) AS bigint) AS events, {users} AS users
+  SELECT event_type, MIN(day) AS first_day, MAX(day) AS last_day, CAST(SUM(events) AS bigint) AS events,
+    {users} AS users, {sets} AS sets
   FROM activity_log
   WHERE event_type IN (SELECT page.name FROM page)
   GROUP BY event_type
 )
 SELECT page.facet_id, page.name, page.version,
   folded.first_day, folded.last_day, folded.events, folded.users,
-  unfolded.first_day, unfolded.last_day, unfolded.events, unfolded.users
+  unfolded.first_day, unfolded.last_day, unfolded.events, unfolded.users, unfolded.sets
 FROM page
 LEFT JOIN folded ON folded.facet_id = page.facet_id
 LEFT JOIN unfolded ON unfolded.event_type = page.name

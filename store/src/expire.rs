@@ -18,7 +18,7 @@ use crate::{
     error::StoreError,
     event_ids::{highest_given, retire_ids},
     expire_sql::{EXPIRABLE, expire_events},
-    fold::{Folded, lock_fold, lock_log},
+    fold::{lock_fold, lock_log},
     settings::{self, Settings},
 };
 
@@ -26,8 +26,6 @@ use crate::{
 const EVENTS_AT_ONCE: i64 = 5_000;
 /// How long other writers are let in between two of them; SQLite does not let them in by itself.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How many rows of the log are folded at once.
-const ROWS_AT_ONCE: u64 = 100_000;
 
 impl Store {
     /// The first day that still has its events; none where nothing has expired.
@@ -81,10 +79,7 @@ impl Store {
             check(before, settings, now)?;
             // Most of the log is folded before anybody has to wait for it.
             store.fold_all().await?;
-            let folded = despite_contention(|| store.set_horizon(&pool, before, now)).await?;
-            for part in folded {
-                store.keep(part);
-            }
+            despite_contention(|| store.set_horizon(&pool, before, now)).await?;
             let end = end_micros(settings.calendar, before);
             let (mut from, mut deleted) = (i64::MIN, 0);
             loop {
@@ -110,24 +105,20 @@ impl Store {
         pool: &DatabaseConnection,
         before: Day,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Folded>, StoreError> {
+    ) -> Result<(), StoreError> {
         let dialect = self.inner.dialect;
         let transaction = begin_write(pool).await?;
         lock_fold(&transaction, dialect).await?;
         lock_log(&transaction, dialect).await?;
         let settings = settings::read(&transaction).await?;
         check(before, settings, now)?;
-        let mut folded = Vec::new();
-        while let Some(part) = self.fold_in(&transaction, ROWS_AT_ONCE).await? {
-            folded.push(part);
-        }
+        self.fold_rest_in(&transaction).await?;
         if settings.horizon != Some(before) {
             settings::write(&transaction, settings::HORIZON, before.number().to_string()).await?;
             settings::next_generation(&transaction, dialect).await?;
         }
         transaction.commit().await?;
-        self.check_file()?;
-        Ok(folded)
+        self.check_file()
     }
 
     /// Deletes the oldest events between two moments; returns how many, and when the latest of them happened.

@@ -10,7 +10,7 @@ use std::{
 
 use activity::{
     calendar::Day,
-    fold::{DayActivity, FacetActivity, FacetDelta, fold},
+    fold::{DayActivity, DayDelta, FacetActivity, FacetDelta, fold},
     set::UserSet,
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
@@ -18,26 +18,34 @@ use tracing::debug;
 
 use crate::{
     Store,
+    activity_log::delta_of_row,
     cache::SetKey,
     database::begin_write,
     dialect::{Column, Dialect},
     error::StoreError,
-    fold_sql::NEXT_FOLD,
-    sets::WantedSets,
+    fold_sql::{NEXT_FOLD, ROW_BYTES},
+    sets::{Keeping, WantedSets},
 };
 
 /// The advisory lock of the one folder on PostgreSQL; `rebuild` holds it too.
 pub(crate) const FOLD_LOCK: i64 = 0x6b6f_686f_0002;
 
 /// After how many folded rows the log is vacuumed on PostgreSQL. Its own vacuum comes once a minute at most, and until then every
-/// question reads past the rows that are gone; at full speed those are hundreds of thousands.
-const VACUUM_AFTER_ROWS: u64 = 50_000;
+/// question reads past the rows that are gone, with their sets: some megabytes here, at full speed many times that.
+const VACUUM_AFTER_ROWS: u64 = 20_000;
+/// How many rows of the log maintenance folds at once.
+const ROWS_AT_ONCE: u64 = 100_000;
+/// How many bytes of the log one fold takes, give or take a row: rows have sets of any size, and this bounds its memory whatever
+/// its sets are. They take a few times as much when they are put together.
+const BYTES_AT_ONCE: u64 = 8 * 1024 * 1024;
 
 /// What a fold did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FoldReport {
     /// How many rows of the log were taken.
     pub rows: u64,
+    /// Whether it was as much as one fold takes, so that there may be more.
+    pub more: bool,
     /// Whether another folder was at work, so that nothing was done.
     pub busy: bool,
 }
@@ -46,23 +54,10 @@ pub struct FoldReport {
 pub(crate) type Deltas = BTreeMap<Option<String>, FacetDelta>;
 
 /// Adds one row of the log to the facet of everybody and to that of its event type.
-pub(crate) fn add_to_deltas(deltas: &mut Deltas, event_type: &str, day: Day, user: u32, events: u64) {
-    add_to_delta(deltas.entry(None).or_default(), day, user, events);
-    match deltas.get_mut(&Some(event_type.to_owned())) {
-        Some(delta) => add_to_delta(delta, day, user, events),
-        None => add_to_delta(
-            deltas.entry(Some(event_type.to_owned())).or_default(),
-            day,
-            user,
-            events,
-        ),
+pub(crate) fn add_to_deltas(deltas: &mut Deltas, event_type: String, day: Day, row: &DayDelta) {
+    for facet in [None, Some(event_type)] {
+        deltas.entry(facet).or_default().entry(day).or_default().add(row);
     }
-}
-
-pub(crate) fn add_to_delta(delta: &mut FacetDelta, day: Day, user: u32, events: u64) {
-    let new = delta.entry(day).or_default();
-    new.events += events;
-    new.users.insert(user);
 }
 
 /// A user's ordinal as a member of sets.
@@ -86,12 +81,13 @@ struct ChangingFacet {
 /// A fold that is not committed yet.
 pub(crate) struct Folded {
     rows: u64,
+    more: bool,
     version: i64,
     facets: Vec<ChangingFacet>,
 }
 
 impl Store {
-    /// Takes up to `max_rows` rows of the log into the sets.
+    /// Takes up to `max_rows` rows of the log into the sets, less if their sets are large.
     ///
     /// # Errors
     /// Nothing has changed then; the same call may work later if the error is transient.
@@ -122,7 +118,6 @@ impl Store {
     /// # Errors
     /// As [`Store::fold`]; what was folded before stays folded.
     pub async fn fold_all(&self) -> Result<u64, StoreError> {
-        const ROWS_AT_ONCE: u64 = 100_000;
         let mut total = 0;
         loop {
             let report = self.fold(ROWS_AT_ONCE).await?;
@@ -145,35 +140,56 @@ impl Store {
             let locked = transaction.query_one_raw(lock).await?;
             if !locked.map_or(Ok(false), |row| row.try_get_by_index::<bool>(0))? {
                 transaction.rollback().await?;
-                return Ok(FoldReport { rows: 0, busy: true });
+                return Ok(FoldReport {
+                    busy: true,
+                    ..FoldReport::default()
+                });
             }
         }
-        let Some(folded) = self.fold_in(&transaction, max_rows).await? else {
+        let folded = self.fold_in(&transaction, max_rows, Keeping::InMemory).await?;
+        let Some(folded) = folded else {
             transaction.rollback().await?;
             return Ok(FoldReport::default());
         };
         transaction.commit().await?;
-        let rows = folded.rows;
+        let report = FoldReport {
+            rows: folded.rows,
+            more: folded.more,
+            busy: false,
+        };
         self.keep(folded);
-        Ok(FoldReport { rows, busy: false })
+        Ok(report)
+    }
+
+    /// Folds all that the log holds at this moment. The transaction has the lock of the fold; unless it has that of the log too,
+    /// others go on appending.
+    pub(crate) async fn fold_rest_in(&self, transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+        // Each part reads what those before it have written, and nobody knows yet whether that will be committed.
+        let mut more = true;
+        while more {
+            let part = self.fold_in(transaction, ROWS_AT_ONCE, Keeping::Nowhere).await?;
+            more = part.is_some_and(|part| part.more);
+        }
+        Ok(())
     }
 
     /// The fold inside of a transaction, which has the lock of the fold; none if the log is empty.
-    pub(crate) async fn fold_in(
+    async fn fold_in(
         &self,
         transaction: &DatabaseTransaction,
         max_rows: u64,
+        keeping: Keeping,
     ) -> Result<Option<Folded>, StoreError> {
-        let limit = vec![stored_count(max_rows).into()];
-        let statement = self.inner.dialect.statement(&self.inner.sql.take_log, limit);
+        let limits = vec![stored_count(max_rows).into(), stored_count(BYTES_AT_ONCE).into()];
+        let statement = self.inner.dialect.statement(&self.inner.sql.take_log, limits);
         let rows = transaction.query_all_raw(statement).await?;
         if rows.is_empty() {
             return Ok(None);
         }
         let taken = rows.len() as u64;
-        let deltas = deltas_of(&rows)?;
+        let (deltas, bytes) = deltas_of(&rows)?;
         drop(rows);
-        let mut facets = self.load_facets(transaction, &deltas).await?;
+        let mut facets = self.load_facets(transaction, &deltas, keeping).await?;
         for (name, facet) in &mut facets {
             facet.changed = fold(&mut facet.activity, &deltas[name]);
         }
@@ -181,6 +197,7 @@ impl Store {
         self.write_facets(transaction, facets.values(), version).await?;
         Ok(Some(Folded {
             rows: taken,
+            more: taken >= max_rows || bytes >= BYTES_AT_ONCE,
             version,
             facets: facets.into_values().collect(),
         }))
@@ -191,6 +208,7 @@ impl Store {
         &self,
         transaction: &DatabaseTransaction,
         deltas: &Deltas,
+        keeping: Keeping,
     ) -> Result<BTreeMap<Option<String>, ChangingFacet>, StoreError> {
         let dialect = self.inner.dialect;
         let names = vec![Column::Text(deltas.keys().flatten().cloned().collect())];
@@ -227,7 +245,7 @@ impl Store {
             events.insert(key, row.try_get_by_index::<i64>(2)?.unsigned_abs());
             wanted.days.insert(key, row.try_get_by_index(3)?);
         }
-        let loaded = self.load_sets(transaction, &wanted).await?;
+        let loaded = self.load_sets(transaction, &wanted, keeping).await?;
         let changing = |(name, facet): (Option<String>, i32)| {
             let seen = loaded.seen.get(&facet).cloned().unwrap_or_default();
             let seen_before = seen.len();
@@ -388,19 +406,19 @@ pub(crate) async fn next_fold(
         .map_err(|_| StoreError::internal("the setting fold is not a number"))
 }
 
-fn deltas_of(rows: &[QueryResult]) -> Result<Deltas, StoreError> {
-    let mut deltas = Deltas::new();
+/// What rows of the log say, and how large they are.
+fn deltas_of(rows: &[QueryResult]) -> Result<(Deltas, u64), StoreError> {
+    let (mut deltas, mut bytes) = (Deltas::new(), 0);
     for row in rows {
+        let users: Option<Vec<u8>> = row.try_get_by_index(4)?;
+        bytes += ROW_BYTES + users.as_ref().map_or(0, |set| set.len() as u64);
+        let delta = delta_of_row(
+            row.try_get_by_index(2)?,
+            row.try_get_by_index(3)?,
+            users.as_deref(),
+        )?;
         let day = Day::new(row.try_get_by_index(0)?);
-        let event_type: String = row.try_get_by_index(1)?;
-        let user = ordinal(row.try_get_by_index(2)?)?;
-        add_to_deltas(
-            &mut deltas,
-            &event_type,
-            day,
-            user,
-            row.try_get_by_index::<i64>(3)?.unsigned_abs(),
-        );
+        add_to_deltas(&mut deltas, row.try_get_by_index(1)?, day, &delta);
     }
-    Ok(deltas)
+    Ok((deltas, bytes))
 }

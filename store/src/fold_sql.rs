@@ -5,6 +5,9 @@ use crate::{
     ingest_sql::NAME_COLUMNS,
 };
 
+/// What a row of the log takes in memory beside its set, roughly.
+pub(crate) const ROW_BYTES: u64 = 64;
+
 pub(crate) const FROM_COLUMNS: Columns = &[("facet_id", ColumnType::Integer), ("day", ColumnType::Integer)];
 pub(crate) const ACTIVITY_COLUMNS: Columns = &[
     ("facet_id", ColumnType::Integer),
@@ -17,13 +20,27 @@ pub(crate) const ACTIVITY_COLUMNS: Columns = &[
 ];
 pub(crate) const SEEN_COLUMNS: Columns = &[("facet_id", ColumnType::Integer), ("seen", ColumnType::Bytes)];
 
-/// Takes the oldest rows from the log.
+/// Takes the oldest rows from the log: so many at most, and none that stands behind so many bytes. A row is as large as its set,
+/// and [`ROW_BYTES`] besides.
 pub(crate) fn take_log(_: Dialect) -> String {
-    "-- store: take_log
+    format!(
+        "-- store: take_log
 DELETE FROM activity_log
-WHERE seq IN (SELECT seq FROM activity_log ORDER BY seq LIMIT $1)
-RETURNING day, event_type, user_no, events"
-        .to_owned()
+WHERE seq IN (
+  SELECT measured.seq
+  FROM (
+    SELECT oldest.seq, oldest.bytes, SUM(oldest.bytes) OVER (ORDER BY oldest.seq) AS up_to
+    FROM (
+      SELECT seq, {ROW_BYTES} + COALESCE(LENGTH(users), 0) AS bytes
+      FROM activity_log
+      ORDER BY seq
+      LIMIT $1
+    ) AS oldest
+  ) AS measured
+  WHERE measured.up_to - measured.bytes < $2
+)
+RETURNING day, event_type, user_no, events, users"
+    )
 }
 
 /// The facet of everybody and those of some event types.

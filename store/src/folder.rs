@@ -82,7 +82,7 @@ async fn fold_what_is_there(
                 .observer
                 .folded(report.rows, started.elapsed(), since.elapsed());
         }
-        if report.rows < options.max_rows {
+        if !report.more {
             return Ok(());
         }
     }

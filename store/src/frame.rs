@@ -10,18 +10,19 @@ use std::{
 use activity::{
     active_users::{DayCounts, users_before},
     calendar::{Day, DayRange},
-    fold::{DayActivity, FacetActivity, FacetDelta, fold},
+    fold::{DayActivity, DayDelta, FacetActivity, FacetDelta, fold},
     set::UserSet,
 };
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::{
     Store,
+    activity_log::{joined_sets, joined_users, users_of_rows},
     database::begin_snapshot,
     dialect::{Column, Dialect},
     error::StoreError,
     ingest_sql::NAME_COLUMNS,
-    sets::{LoadedSets, WantedSets},
+    sets::{Keeping, LoadedSets, WantedSets},
     settings,
 };
 
@@ -270,7 +271,9 @@ impl Store {
         needs: impl Fn(&Frame) -> Vec<Need>,
     ) -> Result<View, StoreError> {
         let needs = needs(&frame);
-        let loaded = self.load_sets(snapshot, &frame.wanted(&needs)).await?;
+        let loaded = self
+            .load_sets(snapshot, &frame.wanted(&needs), Keeping::InMemory)
+            .await?;
         Ok(View::new(frame, &needs, &loaded))
     }
 
@@ -357,14 +360,14 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
     let everybody = everybody.filter(|_| request.everybody);
     for row in log {
         let day = Day::new(row.try_get_by_index(3)?);
-        let events = row.try_get_by_index::<i64>(4)?.unsigned_abs();
-        let users = users_of(&row.try_get_by_index::<String>(8)?)?;
+        let new = DayDelta {
+            events: row.try_get_by_index::<i64>(4)?.unsigned_abs(),
+            users: users_of_rows(row.try_get_by_index(8)?, row.try_get_by_index(9)?)?,
+        };
         let of_type = by_name.get(&row.try_get_by_index::<String>(2)?).copied();
         for position in of_type.into_iter().chain(everybody) {
             let facet = &mut frame.facets[position];
-            let new = facet.delta.entry(day).or_default();
-            new.events += events;
-            new.users.add(&users);
+            facet.delta.entry(day).or_default().add(&new);
             facet.unfolded.insert(day);
         }
     }
@@ -405,7 +408,7 @@ pub(crate) fn frame_sql(dialect: Dialect) -> String {
     let wanted = dialect.rows("wanted", NAME_COLUMNS);
     let [everybody, every_type, from, to, by_type] =
         [0, 1, 2, 3, 4].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
-    let users = dialect.joined_text("user_no");
+    let (users, sets, none) = (joined_users(dialect), joined_sets(dialect), dialect.no_bytes());
     format!(
         "-- store: frame
 WITH facet AS (
@@ -414,22 +417,22 @@ WITH facet AS (
   WHERE (kind = 'all' AND {everybody} = 1)
     OR (kind = 'event_type' AND ({every_type} = 1 OR name IN (SELECT wanted.name FROM {wanted})))
 )
-SELECT 0 AS part, 0 AS facet_id, key AS name, 0 AS day, 0 AS a, 0 AS b, 0 AS c, 0 AS version, value AS users
+SELECT 0 AS part, 0 AS facet_id, key AS name, 0 AS day, 0 AS a, 0 AS b, 0 AS c, 0 AS version, value AS users, {none} AS sets
 FROM settings
 WHERE key IN ('fold', 'generation', 'timezone', 'horizon')
 UNION ALL
-SELECT 1, facet_id, name, 0, CASE WHEN kind = 'all' THEN 1 ELSE 0 END, 0, 0, version, ''
+SELECT 1, facet_id, name, 0, CASE WHEN kind = 'all' THEN 1 ELSE 0 END, 0, 0, version, '', {none}
 FROM facet
 UNION ALL
-SELECT 2, activity.facet_id, '', activity.day, activity.events, activity.users, activity.new_users, activity.version, ''
+SELECT 2, activity.facet_id, '', activity.day, activity.events, activity.users, activity.new_users, activity.version, '', {none}
 FROM facet
 JOIN activity ON activity.facet_id = facet.facet_id
 WHERE activity.day <= CASE WHEN EXISTS (SELECT 1 FROM activity_log WHERE day <= {to}) THEN 2147483647 ELSE {to} END
   AND activity.day >= COALESCE((SELECT MIN(day) FROM activity_log WHERE day < {from}), {from})
 UNION ALL
-SELECT 3, 0, name, day, CAST(SUM(events) AS bigint), 0, 0, 0, {users}
+SELECT 3, 0, name, day, CAST(SUM(events) AS bigint), 0, 0, 0, {users}, {sets}
 FROM (
-  SELECT CASE WHEN {by_type} = 1 THEN event_type ELSE '' END AS name, day, user_no, events
+  SELECT CASE WHEN {by_type} = 1 THEN event_type ELSE '' END AS name, day, user_no, events, users
   FROM activity_log
   WHERE day <= {to}
     AND ({everybody} = 1 OR {every_type} = 1 OR event_type IN (SELECT wanted.name FROM {wanted}))

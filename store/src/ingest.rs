@@ -5,11 +5,10 @@
 //! that goes away cancels nothing (a connection dropped in the middle of `BEGIN` would poison the pool).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use activity::calendar::Calendar;
 use chrono::{DateTime, Utc};
 use rand::RngExt;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
@@ -27,6 +26,7 @@ use crate::{
     insertion::{Insertion, first_of_each_id},
     json,
     new_event::{EventField, NewEvent, Violation, ViolationCode},
+    ordinals::{Memory, UserOrdinals},
     write_transaction::WriteTransaction,
 };
 
@@ -244,19 +244,23 @@ impl Store {
             .into_iter()
             .filter(|event| new.contains(&event.event_id))
             .collect();
+        let mut users = UserOrdinals::default();
         if !stored.is_empty() {
             if let Some(retired) = settings.retired_ids {
                 lift_ids(&transaction, self.inner.dialect, retired).await?;
             }
-            let log = log_rows(&stored, settings.calendar);
-            self.insert_users(&transaction, &stored).await?;
-            if !self.append_log(&transaction, &log, settings.generation).await? {
+            let memory = match attempt.hold_rules {
+                false => Memory::Used,
+                true => Memory::Unused,
+            };
+            let Some(logged) = self.log(&transaction, &stored, settings, memory).await? else {
                 transaction.rollback().await.map_err(StoreError::from)?;
                 return Err(match attempt.hold_rules {
                     false => Failure::OtherGeneration,
                     true => StoreError::internal("users of new events have no ordinal").into(),
                 });
-            }
+            };
+            users = logged;
         }
         transaction
             .commit()
@@ -264,6 +268,7 @@ impl Store {
             .map_err(|error| Failure::Committing(error.into()))?;
         self.check_file().map_err(Failure::Committing)?;
         self.remember_commit(new_types, !stored.is_empty(), settings.generation);
+        self.inner.ordinals.remember(&users);
         if !stored.is_empty() {
             self.announce_stored();
         }
@@ -271,7 +276,8 @@ impl Store {
     }
 
     /// Reads the rules as they stand and keeps others from changing them until the transaction ends: whoever does has
-    /// the log of activity locked on PostgreSQL, or on SQLite the write lock, which this transaction has.
+    /// the log of activity locked on PostgreSQL, or on SQLite the write lock, which this transaction has. For the same
+    /// reason nobody is erased meanwhile.
     async fn hold_rules(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
         if self.inner.dialect == Dialect::Postgres {
             transaction
@@ -365,44 +371,6 @@ impl Store {
         }
         Ok(stored)
     }
-
-    async fn insert_users(
-        &self,
-        transaction: &WriteTransaction,
-        events: &[&NewEvent],
-    ) -> Result<(), StoreError> {
-        let users: BTreeSet<&str> = events.iter().map(|event| event.user_id()).collect();
-        let users = vec![Column::Text(users.into_iter().map(str::to_owned).collect())];
-        let statement = self
-            .inner
-            .dialect
-            .list_statement(&self.inner.sql.insert_users, users, vec![]);
-        transaction.execute_raw(statement).await?;
-        Ok(())
-    }
-
-    /// Appends to the log; false if the database is of another generation than the rules that this transaction went by,
-    /// or a user was erased meanwhile.
-    async fn append_log(
-        &self,
-        transaction: &WriteTransaction,
-        log: &BTreeMap<(i32, &str, &str), i64>,
-        generation: i64,
-    ) -> Result<bool, StoreError> {
-        let columns = vec![
-            Column::Integer(log.keys().map(|key| key.0).collect()),
-            Column::Text(log.keys().map(|key| key.1.to_owned()).collect()),
-            Column::Text(log.keys().map(|key| key.2.to_owned()).collect()),
-            Column::BigInt(log.values().copied().collect()),
-        ];
-        let single = vec![generation.to_string().into()];
-        let statement = self
-            .inner
-            .dialect
-            .list_statement(&self.inner.sql.append_log, columns, single);
-        let appended = transaction.execute_raw(statement).await?.rows_affected();
-        Ok(usize::try_from(appended) == Ok(log.len()))
-    }
 }
 
 /// Where a transaction failed: only before its commit is it certain that nothing was stored.
@@ -410,7 +378,8 @@ enum Failure {
     /// All events were taken for new, and one was not.
     KnownId,
     Before(StoreError),
-    /// Before the commit, because the rules that it went by are those of another generation.
+    /// Before the commit, because the rules that it went by are those of another generation, or an ordinal that it
+    /// remembered is its user's no more.
     OtherGeneration,
     Committing(StoreError),
 }
@@ -419,7 +388,7 @@ enum Failure {
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
     insertion: Insertion,
-    /// The rules are read in the transaction, and nobody changes them until it ends.
+    /// The rules and all ordinals are read in the transaction, and nobody changes them until it ends.
     hold_rules: bool,
 }
 
@@ -438,18 +407,6 @@ fn too_many_types() -> Violation {
             "is new, and this database has {MAX_EVENT_TYPES} event types already, the most it takes; put what varies into properties"
         ),
     }
-}
-
-/// How many of the events each (day, type, user) has.
-fn log_rows<'a>(events: &[&'a NewEvent], calendar: Calendar) -> BTreeMap<(i32, &'a str, &'a str), i64> {
-    let mut rows = BTreeMap::new();
-    for event in events {
-        let day = calendar.day_of(event.occurred_at).number();
-        *rows
-            .entry((day, event.event_type(), event.user_id()))
-            .or_insert(0) += 1;
-    }
-    rows
 }
 
 /// What became of each event: `new` were inserted, `known` were there before.

@@ -11,14 +11,7 @@ pub(crate) const EVENT_COLUMNS: Columns = &[
     ("received_at", ColumnType::BigInt),
 ];
 pub(crate) const ID_COLUMNS: Columns = &[("event_id", ColumnType::Uuid)];
-pub(crate) const USER_COLUMNS: Columns = &[("user_id", ColumnType::Text)];
 pub(crate) const NAME_COLUMNS: Columns = &[("name", ColumnType::Text)];
-pub(crate) const LOG_COLUMNS: Columns = &[
-    ("day", ColumnType::Integer),
-    ("event_type", ColumnType::Text),
-    ("user_id", ColumnType::Text),
-    ("events", ColumnType::BigInt),
-];
 
 /// Inserts events none of whose ids is known, or none at all: one known id is an error. Looking for known ones first, as
 /// [`insert_events`] does, costs a third more.
@@ -72,33 +65,6 @@ JOIN events ON events.event_id = wanted.event_id"
     )
 }
 
-/// Gives an ordinal to the users who have none.
-pub(crate) fn insert_users(dialect: Dialect) -> String {
-    let new = dialect.rows("new", USER_COLUMNS);
-    format!(
-        "-- store: insert_users
-INSERT INTO users (user_id)
-SELECT new.user_id
-FROM {new}
-WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.user_id = new.user_id)
-ON CONFLICT DO NOTHING"
-    )
-}
-
-/// Appends to the log, unless the database is of another generation than these days were computed in.
-pub(crate) fn append_log(dialect: Dialect) -> String {
-    let new = dialect.rows("new", LOG_COLUMNS);
-    let generation = dialect.parameter(LOG_COLUMNS, 0);
-    format!(
-        "-- store: append_log
-INSERT INTO activity_log (day, event_type, user_no, events)
-SELECT new.day, new.event_type, users.user_no, new.events
-FROM {new}
-JOIN users ON users.user_id = new.user_id
-WHERE (SELECT value FROM settings WHERE key = 'generation') = {generation}"
-    )
-}
-
 /// Counts the event types of this database.
 pub(crate) const COUNT_TYPES: &str = "-- store: count_types
 SELECT COUNT(*) AS types
@@ -119,10 +85,7 @@ JOIN facets ON facets.kind = 'event_type' AND facets.name = wanted.name"
 /// Adds event types.
 pub(crate) fn insert_types(dialect: Dialect) -> String {
     let new = dialect.rows("new", NAME_COLUMNS);
-    let empty = match dialect {
-        Dialect::Sqlite => "x''",
-        Dialect::Postgres => "'\\x'::bytea",
-    };
+    let empty = dialect.no_bytes();
     format!(
         "-- store: insert_types
 INSERT INTO facets (kind, name, seen, version)
@@ -136,8 +99,7 @@ ON CONFLICT DO NOTHING"
 #[cfg(test)]
 mod tests {
     use super::{
-        append_log, insert_event_rows, insert_events, insert_new_events, insert_types, insert_users,
-        known_types, stored_events,
+        insert_event_rows, insert_events, insert_new_events, insert_types, known_types, stored_events,
     };
     use crate::dialect::Dialect;
 
@@ -148,8 +110,6 @@ mod tests {
                 insert_new_events(dialect),
                 insert_events(dialect),
                 stored_events(dialect),
-                insert_users(dialect),
-                append_log(dialect),
                 known_types(dialect),
                 insert_types(dialect),
             ];

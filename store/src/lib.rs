@@ -5,6 +5,7 @@
 //! neither the clock nor the environment: times come in as arguments.
 
 mod active_users;
+mod activity_log;
 mod answers;
 mod backup;
 mod cache;
@@ -38,6 +39,7 @@ mod insertion;
 pub mod json;
 mod keys;
 pub mod new_event;
+mod ordinals;
 mod passing;
 mod position;
 mod postgres_transaction;
@@ -83,6 +85,7 @@ use crate::{
     erased_users::ErasedUsers,
     events_sql::EventsSql,
     insertion::SQLITE_ROWS,
+    ordinals::Ordinals,
     pulse::{Pulse, attend},
     rules::Rules,
     tail::Tail,
@@ -201,6 +204,7 @@ struct Inner {
     cache: SetCache,
     answers: Answers,
     rules: RwLock<Rules>,
+    ordinals: Ordinals,
     /// How many of the next transactions look for known ids before they insert.
     careful_transactions: AtomicU32,
     /// Woken after every commit that appended to the log.
@@ -223,6 +227,7 @@ struct SqlTexts {
     insert_events: String,
     stored_events: String,
     insert_users: String,
+    find_users: String,
     append_log: String,
     known_types: String,
     insert_types: String,
@@ -248,8 +253,9 @@ impl SqlTexts {
             insert_event_rows: ingest_sql::insert_event_rows(SQLITE_ROWS),
             insert_events: ingest_sql::insert_events(dialect),
             stored_events: ingest_sql::stored_events(dialect),
-            insert_users: ingest_sql::insert_users(dialect),
-            append_log: ingest_sql::append_log(dialect),
+            insert_users: ordinals::insert_users(dialect),
+            find_users: ordinals::find_users(dialect),
+            append_log: activity_log::append_log(dialect),
             known_types: ingest_sql::known_types(dialect),
             insert_types: ingest_sql::insert_types(dialect),
             take_log: fold_sql::take_log(dialect),
@@ -325,6 +331,7 @@ impl Store {
             cache: SetCache::new(options.cache_bytes),
             answers: Answers::new(),
             rules: RwLock::new(Rules::new(settings, erased)),
+            ordinals: Ordinals::new(),
             careful_transactions: AtomicU32::new(0),
             appended: Notify::new(),
             commits: watch::Sender::new(0),

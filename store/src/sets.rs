@@ -25,6 +25,16 @@ pub(crate) struct WantedSets {
     pub(crate) seen: HashMap<i32, i64>,
 }
 
+/// Where sets are kept that a transaction reads from the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// In the cache: what is read is committed.
+    InMemory,
+    /// Nowhere: the transaction may be reading what it has written itself. Should it come to nothing, the versions of that
+    /// are given again, to other sets.
+    Nowhere,
+}
+
 /// Sets that were wanted.
 #[derive(Debug, Default)]
 pub(crate) struct LoadedSets {
@@ -45,6 +55,7 @@ impl Store {
         &self,
         connection: &impl ConnectionTrait,
         wanted: &WantedSets,
+        keeping: Keeping,
     ) -> Result<LoadedSets, StoreError> {
         let mut loaded = self.look_up(wanted);
         let missing: BTreeSet<(i32, Day)> = wanted
@@ -54,7 +65,7 @@ impl Store {
             .copied()
             .collect();
         if !missing.is_empty() {
-            self.load_days(connection, &missing, &mut loaded).await?;
+            self.load_days(connection, &missing, keeping, &mut loaded).await?;
         }
         let missing: BTreeSet<i32> = wanted
             .seen
@@ -63,7 +74,7 @@ impl Store {
             .copied()
             .collect();
         if !missing.is_empty() {
-            self.load_seen(connection, missing, &mut loaded).await?;
+            self.load_seen(connection, missing, keeping, &mut loaded).await?;
         }
         if loaded.days.len() < wanted.days.len() || loaded.seen.len() < wanted.seen.len() {
             return Err(StoreError::internal("a row of sets vanished inside a snapshot"));
@@ -90,6 +101,7 @@ impl Store {
         &self,
         connection: &impl ConnectionTrait,
         missing: &BTreeSet<(i32, Day)>,
+        keeping: Keeping,
         loaded: &mut LoadedSets,
     ) -> Result<(), StoreError> {
         let columns = vec![
@@ -106,10 +118,11 @@ impl Store {
             let version: i64 = row.try_get_by_index(2)?;
             let active = Arc::new(UserSet::from_bytes(&row.try_get_by_index::<Vec<u8>>(3)?)?);
             let joined = Arc::new(UserSet::from_bytes(&row.try_get_by_index::<Vec<u8>>(4)?)?);
-            let sets = self
-                .inner
-                .cache
-                .insert(SetKey::Day { facet, day }, (version, 0), active, joined);
+            let key = SetKey::Day { facet, day };
+            let sets = match keeping {
+                Keeping::InMemory => self.inner.cache.insert(key, (version, 0), active, joined),
+                Keeping::Nowhere => CachedSets::new((version, 0), active, joined),
+            };
             loaded.days.insert((facet, day), sets);
         }
         Ok(())
@@ -119,6 +132,7 @@ impl Store {
         &self,
         connection: &impl ConnectionTrait,
         missing: BTreeSet<i32>,
+        keeping: Keeping,
         loaded: &mut LoadedSets,
     ) -> Result<(), StoreError> {
         let columns = vec![Column::Integer(missing.into_iter().collect())];
@@ -130,7 +144,9 @@ impl Store {
             let facet: i32 = row.try_get_by_index(0)?;
             let version: i64 = row.try_get_by_index(1)?;
             let seen = Arc::new(UserSet::from_bytes(&row.try_get_by_index::<Vec<u8>>(2)?)?);
-            self.keep_seen(facet, version, &seen);
+            if keeping == Keeping::InMemory {
+                self.keep_seen(facet, version, &seen);
+            }
             loaded.seen.insert(facet, seen);
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::{
     Store, StoreError,
     dialect::{Column, Dialect},
     ingest::instant,
-    ingest_sql::USER_COLUMNS,
+    ordinals::USER_COLUMNS,
 };
 
 /// What the events of a user say.

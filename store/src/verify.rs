@@ -15,6 +15,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, StreamTrait};
 
 use crate::{
     Store,
+    activity_log::delta_of_row,
     database::{Purpose, begin_snapshot},
     error::StoreError,
     fold::{Deltas, add_to_deltas, ordinal},
@@ -32,7 +33,7 @@ SELECT facet_id, day, events, users, new_users, active, joined
 FROM activity";
 /// Reads the log.
 const ALL_LOG: &str = "-- store: all_log
-SELECT day, event_type, user_no, events
+SELECT day, event_type, user_no, events, users
 FROM activity_log";
 
 /// Reads every user's ordinal.
@@ -68,7 +69,7 @@ impl Store {
             compare_types_with_everybody(&stored, horizon, &mut differences);
         }
         let named = all_users(&snapshot, self.inner.dialect).await?;
-        let deltas = all_deltas(&snapshot, self.inner.dialect).await?;
+        let deltas = all_deltas(&snapshot, self.inner.dialect, &mut differences).await?;
         snapshot.commit().await?;
         let _ = pool.close().await;
         for (name, delta) in &deltas {
@@ -174,23 +175,31 @@ fn decode(bytes: &[u8], place: &str, which: &str, differences: &mut Vec<String>)
     }
 }
 
+/// What the log holds. A row whose set is damaged is a difference already, and as good as not there.
 async fn all_deltas(
     snapshot: &DatabaseTransaction,
     dialect: crate::dialect::Dialect,
+    differences: &mut Vec<String>,
 ) -> Result<Deltas, StoreError> {
     let mut deltas = Deltas::new();
     let mut rows = snapshot.stream_raw(dialect.statement(ALL_LOG, vec![])).await?;
     while let Some(row) = rows.try_next().await? {
+        let day = Day::new(row.try_get_by_index(0)?);
         let event_type: String = row.try_get_by_index(1)?;
-        let user = ordinal(row.try_get_by_index(2)?)?;
-        let events = row.try_get_by_index::<i64>(3)?.unsigned_abs();
-        add_to_deltas(
-            &mut deltas,
-            &event_type,
-            Day::new(row.try_get_by_index(0)?),
-            user,
-            events,
-        );
+        let users: Option<Vec<u8>> = row.try_get_by_index(4)?;
+        match delta_of_row(
+            row.try_get_by_index(2)?,
+            row.try_get_by_index(3)?,
+            users.as_deref(),
+        ) {
+            Ok(delta) => add_to_deltas(&mut deltas, event_type, day, &delta),
+            Err(StoreError::Damaged(damage)) => {
+                differences.push(format!(
+                    "the log of event type {event_type:?} on {day}: a set of users is damaged: {damage}"
+                ));
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(deltas)
 }

@@ -73,6 +73,7 @@ mod machinery;
 mod memory;
 mod migrations;
 mod operate;
+mod ordinals;
 mod plans;
 mod program;
 mod promises;

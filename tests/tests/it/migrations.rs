@@ -1,15 +1,21 @@
 //! Migrations: there and back again on both databases, and from several servers at once.
 
 use migration::{Migrator, migrate};
+use sea_orm::ConnectionTrait;
 use sea_orm_migration::MigratorTrait;
 use store::{Store, StoreError, StoreOptions};
 use tests::database::{Backend, TestDatabase};
 use tests::events::{Event, numbered_events};
 use tokio::task::JoinSet;
 
-use crate::checks::verify_is_clean;
+use crate::checks::{ingest, verify_is_clean};
 
-on_both_databases!(up_down_up_leaves_the_same_schema, migrating_again_changes_nothing);
+on_both_databases!(
+    up_down_up_leaves_the_same_schema,
+    migrating_again_changes_nothing,
+    a_log_that_the_version_before_cannot_read_is_not_taken_back,
+    a_row_of_the_log_has_an_ordinal_or_a_set,
+);
 
 /// Every table and index of ours, in the words of the database.
 async fn schema(database: &TestDatabase) -> Vec<String> {
@@ -69,6 +75,46 @@ async fn migrating_again_changes_nothing(database: TestDatabase) {
         .expect("nothing is pending");
     assert_eq!(schema(&database).await, before);
     assert_eq!(database.number("SELECT COUNT(*) FROM events").await, 5);
+}
+
+async fn a_log_that_the_version_before_cannot_read_is_not_taken_back(database: TestDatabase) {
+    let store = database.store().await;
+    ingest(&store, "2026-03-01T08:00Z ana login\n2026-03-01T08:00Z bo login").await;
+    let connection = database.connect().await;
+    let error = Migrator::down(&connection, None)
+        .await
+        .expect_err("the log has a set");
+    assert!(error.to_string().contains("so that the log is folded"), "{error}");
+    migrate(&connection).await.expect("nothing was lost");
+    verify_is_clean(&store).await;
+    store.fold_all().await.expect("the fold works");
+    store.close().await;
+    Migrator::down(&connection, None)
+        .await
+        .expect("every migration can be taken back");
+}
+
+async fn a_row_of_the_log_has_an_ordinal_or_a_set(database: TestDatabase) {
+    let empty = match database.backend() {
+        Backend::Sqlite => "x''",
+        Backend::Postgres => "'\\x'",
+    };
+    let connection = database.connect().await;
+    for (user_no, users, is_row) in [
+        ("5", "NULL", true),
+        ("-1", empty, true),
+        ("5", empty, false),
+        ("-1", "NULL", false),
+    ] {
+        let sql = format!(
+            "INSERT INTO activity_log (day, event_type, user_no, events, users) VALUES (1, 'login', {user_no}, 1, {users})"
+        );
+        let inserted = connection.execute_unprepared(&sql).await;
+        assert_eq!(inserted.is_ok(), is_row, "{sql}: {inserted:?}");
+    }
+    // As a server of the version before appends.
+    let sql = "INSERT INTO activity_log (day, event_type, user_no, events) VALUES (1, 'login', 0, 1)";
+    connection.execute_unprepared(sql).await.expect("a row");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! `verify` finds whatever does not agree with the events, `rebuild` mends it, also into another time zone.
 
 use chrono_tz::Tz;
-use store::Store;
+use store::{Erasure, Store, StoreError};
 use tests::database::{Backend, TestDatabase};
 use tests::events::{Event, arrival, numbered_events};
 use tests::oracle::Oracle;
@@ -19,6 +19,8 @@ on_both_databases!(
     a_changed_union_is_found,
     a_lost_log_row_is_found,
     a_doubled_log_row_is_found,
+    a_set_of_the_log_that_cannot_be_read_is_found,
+    a_damaged_log_stops_whoever_reads_it_until_it_is_rebuilt,
     a_lost_event_is_found,
     an_event_that_nobody_counted_is_found,
     rebuild_changes_no_answer,
@@ -137,9 +139,42 @@ async fn a_lost_log_row_is_found(database: TestDatabase) {
 }
 
 async fn a_doubled_log_row_is_found(database: TestDatabase) {
-    let sql = "INSERT INTO activity_log (day, event_type, user_no, events) \
-               SELECT day, event_type, user_no, events FROM activity_log LIMIT 1";
+    let sql = "INSERT INTO activity_log (day, event_type, user_no, events, users) \
+               SELECT day, event_type, user_no, events, users FROM activity_log LIMIT 1";
     check_found(&database, sql).await;
+}
+
+fn damage_to_the_log(database: &TestDatabase) -> String {
+    let garbage = match database.backend() {
+        Backend::Sqlite => "x'deadbeef'",
+        Backend::Postgres => "'\\xdeadbeef'",
+    };
+    format!("UPDATE activity_log SET users = {garbage} WHERE users IS NOT NULL")
+}
+
+async fn a_set_of_the_log_that_cannot_be_read_is_found(database: TestDatabase) {
+    check_found(&database, &damage_to_the_log(&database)).await;
+}
+
+async fn a_damaged_log_stops_whoever_reads_it_until_it_is_rebuilt(database: TestDatabase) {
+    let (store, events) = filled(&database).await;
+    database.execute(&damage_to_the_log(&database)).await;
+    let folded = store.fold(100).await;
+    assert!(matches!(folded, Err(StoreError::Damaged(_))), "{folded:?}");
+    let answer = store
+        .active_users(active_users("2025-12-30", "2026-01-04", 2), arrival())
+        .await;
+    assert!(matches!(answer, Err(StoreError::Damaged(_))), "{answer:?}");
+    let erasure = Erasure {
+        user_id: events[0].user_id.clone(),
+        block_future: false,
+        now: arrival(),
+    };
+    let erased = store.erase_user(erasure, |_| {}).await;
+    assert!(matches!(erased, Err(StoreError::Damaged(_))), "{erased:?}");
+    store.rebuild(None, |_| {}).await.expect("rebuild works");
+    verify_is_clean(&store).await;
+    check_answers(&store, &events).await;
 }
 
 async fn a_lost_event_is_found(database: TestDatabase) {
