@@ -32,7 +32,7 @@ main() {
 }
 
 finish() {
-    [ -z "${postgres_pid:-}" ] || kill -INT "$postgres_pid" 2>/dev/null || true
+    [ -z "${postgres_pid:-}" ] || kill -TERM "$postgres_pid" 2>/dev/null || true
     [ -z "${postgres_pid:-}" ] || wait "$postgres_pid" 2>/dev/null || true
     rm -rf "$work"
 }
