@@ -9,7 +9,7 @@ use tests::soak_world::Backend;
 async fn random_faults(backend: Backend) {
     let options = SoakOptions {
         backend,
-        duration: Duration::from_secs(15),
+        duration: Duration::from_secs(60),
         connections: 16,
         seed: 6,
         kohorta: KohortaOptions {
