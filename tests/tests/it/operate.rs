@@ -155,6 +155,29 @@ async fn alerts_and_dashboard_name_metrics_that_the_server_has() {
     }
 }
 
+/// What is imported elsewhere finds another Prometheus: nothing but the variable's first choice names ours.
+#[test]
+fn every_panel_asks_the_prometheus_that_is_chosen() {
+    let dashboard = dashboard();
+    let chosen = json!({ "type": "prometheus", "uid": "${datasource}" });
+    for panel in list(&dashboard["panels"]).filter(|panel| panel["type"] != "row") {
+        assert_eq!(panel["datasource"], chosen, "{}", panel["title"]);
+        for target in list(&panel["targets"]) {
+            assert_eq!(target["datasource"], chosen, "{}", panel["title"]);
+        }
+    }
+    let mut variables = list(&dashboard["templating"]["list"]);
+    let first = variables.next().expect("a variable");
+    let sources = text("grafana/provisioning/datasources/prometheus.yml");
+    let sources: Value = serde_norway::from_str(&sources).expect("the data sources are YAML");
+    assert_eq!(
+        (&first["name"], &first["type"]),
+        (&json!("datasource"), &json!("datasource"))
+    );
+    assert_eq!(first["current"]["value"], sources["datasources"][0]["uid"]);
+    assert!(variables.all(|variable| variable["datasource"] == chosen));
+}
+
 #[test]
 fn names_are_found_in_a_query() {
     let query = "sum by (code) (rate(kohorta_errors_total{code=~\"A|http_x\"}[5m])) / up{job=\"kohorta\"} + process_x";
