@@ -2,8 +2,8 @@
 #
 #   docker build --build-arg KOHORTA_COMMIT=$(git rev-parse HEAD) -t kohorta .
 #
-# The image needs nothing but /var/lib/kohorta to write to, so its root may be read-only. It listens on all of the
-# container's addresses, and the server refuses that without an API key: set KOHORTA_API_KEY.
+# The image needs nothing but /var/lib/kohorta to write to, also for temporary files, so its root may be read-only. It
+# listens on all of the container's addresses, and the server refuses that without an API key: set KOHORTA_API_KEY.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -29,7 +29,8 @@ COPY --from=build /src/target/release/kohorta /src/target/release/kohorta-import
 USER 10001
 WORKDIR /var/lib/kohorta
 VOLUME /var/lib/kohorta
-ENV KOHORTA_LISTEN=0.0.0.0:8000
+# `kohorta-import --dry-run` keeps temporary files.
+ENV KOHORTA_LISTEN=0.0.0.0:8000 TMPDIR=/var/lib/kohorta
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
