@@ -73,7 +73,7 @@ fn secrets_are_asked_for_and_have_no_default() {
     let compose = text("docker-compose.yml");
     let example = text(".env.example");
     for (name, rest) in variables(&compose) {
-        if ["KOHORTA_TIMEZONE", "KOHORTA_COMMIT"].contains(&name) {
+        if name == "KOHORTA_COMMIT" {
             continue;
         }
         assert!(
@@ -143,6 +143,39 @@ fn the_server_runs_as_an_ordinary_user_on_a_root_that_cannot_be_written() {
         last.contains("\nUSER 10001\n") && last.contains("\nSTOPSIGNAL SIGTERM\n"),
         "{last}"
     );
+}
+
+#[test]
+fn temporary_files_lie_where_the_server_may_write() {
+    let dockerfile = text("Dockerfile");
+    let last = dockerfile.rsplit("\nFROM ").next().expect("a last stage");
+    assert!(
+        last.contains("\nVOLUME /var/lib/kohorta\n") && last.contains(" TMPDIR=/var/lib/kohorta\n"),
+        "{last}"
+    );
+}
+
+/// Some of them fill a disk, and mount a small one for it.
+#[test]
+fn nobody_but_the_tests_has_a_right_beyond_the_usual() {
+    let compose = compose();
+    for (name, service) in members(&compose["services"]) {
+        let expected = if name == "tests" {
+            vec!["SYS_ADMIN"]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(strings(&service["cap_add"]), expected, "{name}");
+        assert!(service["privileged"].is_null(), "{name}");
+    }
+}
+
+/// A database whose time zone was changed by `kohorta rebuild` would not be served any more.
+#[test]
+fn the_time_zone_is_given_only_where_somebody_sets_it() {
+    let compose = compose();
+    let environment = members(&compose["services"]["kohorta"]["environment"]);
+    assert_eq!(environment.get("KOHORTA_TIMEZONE"), Some(&Value::Null));
 }
 
 #[test]
