@@ -85,7 +85,7 @@ const EVENTS_BUCKETS: [f64; 13] = [
 ];
 
 /// The fields of the schema that may stand in the label `operation`.
-const OPERATIONS: [&str; 12] = [
+const OPERATIONS: [&str; 13] = [
     "dau",
     "topEvents",
     "retention",
@@ -96,6 +96,7 @@ const OPERATIONS: [&str; 12] = [
     "serverInfo",
     "ingestEvent",
     "ingestEvents",
+    "eraseUser",
     "eventAdded",
     "activeToday",
 ];
