@@ -3,9 +3,14 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use mimalloc::MiMalloc;
 use server::config::{Command, Config, Refused};
 use server::traces::Traces;
 use server::{commands, logging, start};
+
+/// A request makes some two hundred small allocations; see `docs/decisions/0015-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let config = match Config::from_process() {

@@ -208,12 +208,13 @@ impl Gate {
         }
         let mut lookup = self.keyring.look_up(shown.as_ref());
         if matches!(lookup, Lookup::Unread) {
-            self.keyring.read_first().await;
+            // Hardly ever, so it is not a part of every request.
+            Box::pin(self.keyring.read_first()).await;
             lookup = self.keyring.look_up(shown.as_ref());
         }
         if matches!(lookup, Lookup::Unknown) && shown.is_some() {
             // It may have been made a moment ago.
-            self.keyring.read_soon().await;
+            Box::pin(self.keyring.read_soon()).await;
             lookup = self.keyring.look_up(shown.as_ref());
         }
         match lookup {

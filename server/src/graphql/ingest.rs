@@ -28,7 +28,9 @@ impl IngestMutation {
     ) -> Result<IngestEventPayload> {
         let resources = Resources::of(context)?;
         let parsed = Parsed::new(input, resources, resources.now());
-        let event = parsed.event.as_ref().ok().map(StoredEvent::from);
+        let is_wanted = context.look_ahead().field("event").exists();
+        let event = parsed.event.as_ref().ok().filter(|_| is_wanted);
+        let event = event.map(StoredEvent::from);
         let mut judged = ingest(resources, vec![parsed]).await?;
         let only = judged
             .pop()
@@ -236,7 +238,7 @@ fn count(judged: &[Judged]) {
 }
 
 impl IngestEventPayload {
-    /// `event` is the event as it was sent, if it is valid.
+    /// `event` is the event as it was sent, if it is valid and asked for.
     fn new(judged: Judged, event: Option<StoredEvent>) -> Self {
         let (status, event, user_errors) = match judged.verdict {
             Verdict::Stored => (IngestStatus::Stored, event.map(Event::from), Vec::new()),

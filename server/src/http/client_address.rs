@@ -7,11 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
 use crate::error_code::Code;
@@ -26,19 +24,22 @@ pub(super) struct AddressLimit {
     pub(super) trusted_proxies: usize,
 }
 
-/// Refuses requests from an address that has sent too many. Health checks are never refused.
-pub(super) async fn limit(State(limit): State<AddressLimit>, request: Request, next: Next) -> Response {
-    let is_health = matches!(request.uri().path(), "/healthz" | "/livez");
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    if let Some(ConnectInfo(peer)) = peer
-        && !is_health
-    {
-        let address = client_address(peer.ip(), request.headers(), limit.trusted_proxies);
-        if let Err(wait) = limit.rates.take_address(address) {
-            return too_many("from your address", wait).into_response();
+impl AddressLimit {
+    /// Refuses requests from an address that has sent too many. Health checks are never refused.
+    ///
+    /// # Errors
+    /// 429 with the time to wait.
+    pub(super) fn check(&self, request: &Request) -> Result<(), HttpError> {
+        let is_health = matches!(request.uri().path(), "/healthz" | "/livez");
+        match request.extensions().get::<ConnectInfo<SocketAddr>>() {
+            Some(ConnectInfo(peer)) if !is_health => {
+                let address = client_address(peer.ip(), request.headers(), self.trusted_proxies);
+                let taken = self.rates.take_address(address);
+                taken.map_err(|wait| too_many("from your address", wait))
+            }
+            _ => Ok(()),
         }
     }
-    next.run(request).await
 }
 
 /// The refusal of a request that is one too many.

@@ -6,13 +6,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::limits::PREFLIGHT_MAX_AGE;
@@ -69,27 +68,48 @@ impl Origin {
     }
 }
 
-/// Answers preflights, and lets pages of these origins read answers.
-pub(super) async fn share(State(origins): State<Origins>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(ORIGIN).cloned();
-    let allowed = origin.filter(|value| value.to_str().is_ok_and(|text| origins.allow(text)));
-    let is_preflight =
-        request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if is_preflight && allowed.is_some() {
-        permission()
-    } else {
-        next.run(request).await
-    };
-    let headers = response.headers_mut();
-    if !origins.0.is_empty() {
-        // The answer depends on who asks, for caches too.
-        headers.append(VARY, HeaderValue::from_static("Origin"));
+/// What is shared of one answer.
+pub(super) struct Sharing {
+    /// Whether it depends on who asks.
+    depends: bool,
+    is_preflight: bool,
+    /// The page that may read it.
+    allowed: Option<HeaderValue>,
+}
+
+impl Origins {
+    /// What the page that sends this request may have of its answer.
+    pub(super) fn sharing(&self, request: &Request) -> Sharing {
+        let origin = request.headers().get(ORIGIN);
+        let allowed = origin.filter(|value| value.to_str().is_ok_and(|text| self.allow(text)));
+        Sharing {
+            depends: !self.0.is_empty(),
+            is_preflight: request.method() == Method::OPTIONS
+                && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+            allowed: allowed.cloned(),
+        }
     }
-    if let Some(origin) = allowed {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+}
+
+impl Sharing {
+    /// The answer to a preflight of a page that may use the API.
+    pub(super) fn permission(&self) -> Option<Response> {
+        (self.is_preflight && self.allowed.is_some()).then(permission)
     }
-    response
+
+    /// The answer, with what lets the page read it.
+    pub(super) fn with(self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        if self.depends {
+            // For caches too.
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+        }
+        if let Some(origin) = self.allowed {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        }
+        response
+    }
 }
 
 fn permission() -> Response {

@@ -7,7 +7,6 @@
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -64,8 +63,11 @@ fn is_plain_word(bytes: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-/// Runs one exchange. Goes around everything but the metrics.
-pub(super) async fn run(mut request: Request, next: Next) -> Response {
+/// Runs one exchange, with what `answering` makes of the request. Goes around everything but the metrics.
+pub(super) async fn run<A: Future<Output = Response>>(
+    mut request: Request,
+    answering: impl FnOnce(Request) -> A,
+) -> Response {
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
     let mut line = AccessLine {
@@ -76,7 +78,7 @@ pub(super) async fn run(mut request: Request, next: Next) -> Response {
     };
     let span = traces::request_span(&request, id.as_str());
     let mut response = CURRENT
-        .scope(id.clone(), next.run(request))
+        .scope(id.clone(), answering(request))
         .instrument(span.clone())
         .await;
     if let Some(error) = response.extensions_mut().remove::<HttpError>() {

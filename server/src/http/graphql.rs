@@ -12,8 +12,9 @@ use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, N
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request as GraphqlRequest, Response as GraphqlResponse, Value};
 use axum::body::Body;
-use axum::extract::{Extension as FromExtensions, State};
+use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, VARY};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use store::Scope;
@@ -41,7 +42,6 @@ use crate::rate::RateLimits;
 use crate::traces::{self, Cause};
 
 /// What the handler needs.
-#[derive(Clone)]
 pub(super) struct Endpoint {
     pub(super) schema: Schema,
     pub(super) schema_of_known_documents: Schema,
@@ -58,31 +58,28 @@ pub(super) struct Endpoint {
     pub(super) socket_init_timeout: Duration,
 }
 
-pub(super) async fn post(
-    State(endpoint): State<Endpoint>,
-    FromExtensions(id): FromExtensions<RequestId>,
-    stopping: Option<FromExtensions<Stopping>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let answered = if event_stream::is_wanted(&headers) {
-        let stopping = stopping.map(|FromExtensions(stopping)| stopping);
+pub(super) async fn post(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let id = request_id(&parts);
+    let answered = if event_stream::is_wanted(&parts.headers) {
+        let stopping = parts.extensions.get::<Stopping>().cloned().unwrap_or_default();
         endpoint
-            .post_for_events(&id, &headers, body, stopping.unwrap_or_default())
+            .post_for_events(&id, &parts.headers, body, stopping)
             .await
     } else {
-        endpoint.post(&id, &headers, body).await
+        endpoint.post(&id, &parts.headers, body).await
     };
     with_common_headers(answered)
 }
 
-pub(super) async fn get(
-    State(endpoint): State<Endpoint>,
-    FromExtensions(id): FromExtensions<RequestId>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Response {
-    with_common_headers(endpoint.get(&id, &headers, &uri).await)
+pub(super) async fn get(endpoint: &Endpoint, id: &RequestId, parts: &Parts) -> Response {
+    with_common_headers(endpoint.get(id, &parts.headers, &parts.uri).await)
+}
+
+/// The exchange has put one there.
+pub(super) fn request_id(parts: &Parts) -> RequestId {
+    let id = parts.extensions.get::<RequestId>().cloned();
+    id.unwrap_or_else(RequestId::made)
 }
 
 pub(super) async fn other_method() -> HttpError {

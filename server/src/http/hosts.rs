@@ -6,11 +6,9 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
 use crate::error_code::Code;
@@ -44,31 +42,36 @@ impl AllowedHosts {
             || name.ends_with(".localhost")
             || also.contains(&name)
     }
-}
 
-/// Refuses a request that names another host.
-pub(super) async fn check(State(allowed): State<AllowedHosts>, request: Request, next: Next) -> Response {
-    match named_host(request.headers(), request.uri()) {
-        Ok(None) => next.run(request).await,
-        Ok(Some(host)) if allowed.allows(&host) => next.run(request).await,
-        Ok(Some(_)) => {
-            let message = "this server listens on the loopback interface and answers to local host names only; \
-                           --allowed-hosts takes more";
-            HttpError::new(StatusCode::MISDIRECTED_REQUEST, Code::BadRequest, message).into_response()
+    /// Refuses a request that names another host.
+    ///
+    /// # Errors
+    /// 421 for a host that is not allowed, 400 for one that cannot be read.
+    pub(super) fn check(&self, request: &Request) -> Result<(), HttpError> {
+        match named_host(request.headers(), request.uri())? {
+            Some(host) if !self.allows(host) => {
+                let message = "this server listens on the loopback interface and answers to local host names only; \
+                               --allowed-hosts takes more";
+                Err(HttpError::new(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    Code::BadRequest,
+                    message,
+                ))
+            }
+            Some(_) | None => Ok(()),
         }
-        Err(error) => error.into_response(),
     }
 }
 
-fn named_host(headers: &HeaderMap, uri: &Uri) -> Result<Option<String>, HttpError> {
+fn named_host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Option<&'a str>, HttpError> {
     if let Some(authority) = uri.authority() {
-        return Ok(Some(authority.as_str().to_owned()));
+        return Ok(Some(authority.as_str()));
     }
     let mut values = headers.get_all(HOST).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match value.to_str() {
-            Ok(host) => Ok(Some(host.to_owned())),
+            Ok(host) => Ok(Some(host)),
             Err(_) => Err(HttpError::bad_request("the host header cannot be read")),
         },
         (Some(_), Some(_)) => Err(HttpError::bad_request("the request has several host headers")),

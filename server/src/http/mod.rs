@@ -1,13 +1,14 @@
 //! HTTP: the routes, and the layers around them.
 //!
-//! From the outside in: metrics; the exchange (request id, error bodies, access log); panics become errors; pages from
-//! elsewhere; requests of one address; the host check; the route. Every error has one JSON shape, also for unknown paths and methods.
+//! From the outside in: metrics; the edge ([`edge`]); the route. Every error has one JSON shape, also for unknown paths
+//! and methods.
 
 mod answer;
 mod body;
 mod client_address;
 pub(crate) mod cors;
 mod credentials;
+mod edge;
 pub(crate) mod error;
 mod event_stream;
 pub(crate) mod exchange;
@@ -25,14 +26,12 @@ mod playground;
 mod shared;
 mod websocket;
 
-use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::ServiceBuilder;
 
 use crate::app::AppState;
 use crate::document::Documents;
@@ -40,6 +39,7 @@ use crate::graphql::InputTypes;
 use crate::rate::RateLimits;
 use body::BodyReader;
 use client_address::AddressLimit;
+use edge::Edge;
 use error::HttpError;
 use export::ExportEndpoint;
 use graphql::Endpoint;
@@ -50,7 +50,7 @@ use shared::SharedStreams;
 /// All routes of the server.
 pub(crate) fn router(app: AppState) -> Router {
     let rates = Arc::new(RateLimits::new(app.options.rates));
-    let endpoint = Endpoint {
+    let endpoint = Arc::new(Endpoint {
         rates: rates.clone(),
         origins: app.options.cors_origins.clone(),
         schema: app.schema.clone(),
@@ -70,7 +70,7 @@ pub(crate) fn router(app: AppState) -> Router {
         },
         live: LiveConnections::new(app.options.live_connections),
         socket_init_timeout: app.options.socket_init_timeout,
-    };
+    });
     let graphql: MethodRouter<AppState> = get(websocket::get)
         .post(graphql::post)
         .fallback(graphql::other_method)
@@ -92,78 +92,21 @@ pub(crate) fn router(app: AppState) -> Router {
                 app.options.export_stall_timeout,
             ));
     router = router.route("/export", export);
-    let hosts = app.options.allowed_hosts.clone();
-    let origins = app.options.cors_origins.clone();
-    let address_limit = AddressLimit {
-        rates,
-        trusted_proxies: app.options.trusted_proxies,
+    let edge = Edge {
+        origins: app.options.cors_origins.clone(),
+        address_limit: AddressLimit {
+            rates,
+            trusted_proxies: app.options.trusted_proxies,
+        },
+        hosts: app.options.allowed_hosts.clone(),
     };
     let metrics = app.metrics.http_layer();
+    // Together they are one layer of the router.
+    let around = ServiceBuilder::new()
+        .layer(metrics)
+        .layer(from_fn_with_state(Arc::new(edge), edge::pass));
     router
         .fallback(async || HttpError::not_found())
         .with_state(app)
-        .layer(from_fn_with_state(hosts, hosts::check))
-        .layer(from_fn_with_state(address_limit, client_address::limit))
-        .layer(from_fn_with_state(origins, cors::share))
-        .layer(CatchPanicLayer::custom(after_panic))
-        .layer(from_fn(exchange::run))
-        .layer(metrics)
-}
-
-/// The panic itself is logged by the process' panic hook.
-fn after_panic(_payload: Box<dyn Any + Send + 'static>) -> Response {
-    HttpError::internal().into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::Router;
-    use axum::body::{Body, to_bytes};
-    use axum::http::Request;
-    use axum::middleware::from_fn;
-    use axum::routing::get;
-    use tower::ServiceExt;
-    use tower_http::catch_panic::CatchPanicLayer;
-
-    use super::error::HttpError;
-    use super::{after_panic, exchange};
-
-    async fn answer(path: &str) -> (u16, serde_json::Value) {
-        let router = Router::new()
-            .route(
-                "/panic",
-                get(async || -> &'static str { panic!("secret of the inside") }),
-            )
-            .fallback(async || HttpError::not_found())
-            .layer(CatchPanicLayer::custom(after_panic))
-            .layer(from_fn(exchange::run));
-        let request = Request::get(path)
-            .header("x-request-id", "r-1")
-            .body(Body::empty());
-        let response = router
-            .oneshot(request.expect("a request"))
-            .await
-            .expect("routers never fail");
-        assert_eq!(response.headers()["x-request-id"], "r-1");
-        let status = response.status().as_u16();
-        let bytes = to_bytes(response.into_body(), usize::MAX)
-            .await
-            .expect("a body in memory");
-        (status, serde_json::from_slice(&bytes).expect("the body is JSON"))
-    }
-
-    #[tokio::test]
-    async fn panics_and_unknown_paths_have_the_shape_of_all_errors() {
-        for (path, status, code) in [("/panic", 500, "INTERNAL"), ("/nothing", 404, "BAD_REQUEST")] {
-            let (actual, body) = answer(path).await;
-            assert_eq!(actual, status);
-            let extensions = &body["errors"][0]["extensions"];
-            assert_eq!(
-                (&extensions["code"], &extensions["requestId"]),
-                (&code.into(), &"r-1".into())
-            );
-            assert_eq!(extensions["retryable"], false);
-            assert!(!body.to_string().contains("secret"));
-        }
-    }
+        .layer(around)
 }

@@ -10,7 +10,9 @@ mod session;
 
 use async_graphql_axum::GraphQLProtocol;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{Extension, FromRequestParts, Request, State};
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::UPGRADE;
 use axum::http::request::Parts;
@@ -30,14 +32,13 @@ use session::Session;
 const PROTOCOL: &str = "graphql-transport-ws";
 
 /// GET: opens a socket if the client asks for one; otherwise the query in the query string is answered.
-pub(super) async fn get(State(endpoint): State<Endpoint>, request: Request) -> Response {
+pub(super) async fn get(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let id = parts.extensions.get::<RequestId>().cloned();
-    let id = id.unwrap_or_else(RequestId::made);
+    let id = graphql::request_id(&parts);
     if !asks_for_socket(&parts.headers) {
-        return graphql::get(State(endpoint), Extension(id), parts.headers, parts.uri).await;
+        return graphql::get(&endpoint, &id, &parts).await;
     }
-    match upgrade(endpoint, id, &mut parts).await {
+    match upgrade(&endpoint, id, &mut parts).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
@@ -48,7 +49,7 @@ fn asks_for_socket(headers: &HeaderMap) -> bool {
     protocols.any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-async fn upgrade(endpoint: Endpoint, id: RequestId, parts: &mut Parts) -> Result<Response, HttpError> {
+async fn upgrade(endpoint: &Endpoint, id: RequestId, parts: &mut Parts) -> Result<Response, HttpError> {
     origin::check(&parts.headers, &endpoint.origins)?;
     let other_protocol = || {
         let message =
@@ -77,7 +78,7 @@ async fn upgrade(endpoint: Endpoint, id: RequestId, parts: &mut Parts) -> Result
     }
     let connection = endpoint.live.admit(Transport::WebSocket)?;
     let session = Session {
-        operations: endpoint.operations,
+        operations: endpoint.operations.clone(),
         id,
         cause: Cause::present_handshake(),
         credential,
