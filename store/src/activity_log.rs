@@ -22,9 +22,9 @@ use crate::{
 
 /// What a row has in place of an ordinal where it has a set. A server of the version before, which knows no sets, stops at it
 /// with an error; over NULL it would pass, and answer with users missing.
-const SEVERAL: i64 = -1;
+pub(crate) const SEVERAL: i64 = -1;
 
-const LOG_COLUMNS: Columns = &[
+pub(crate) const LOG_COLUMNS: Columns = &[
     ("day", ColumnType::Integer),
     ("event_type", ColumnType::Text),
     ("user_no", ColumnType::BigInt),
@@ -33,7 +33,7 @@ const LOG_COLUMNS: Columns = &[
 ];
 
 /// What a transaction appends, by day and event type.
-type Rows<'a> = BTreeMap<(i32, &'a str), DayDelta>;
+pub(crate) type Rows<'a> = BTreeMap<(i32, &'a str), DayDelta>;
 
 impl Store {
     /// Appends events that were just inserted, and returns the ordinals of their users. `None`, and nothing is appended, if
@@ -51,7 +51,7 @@ impl Store {
         };
         let rows = rows_of(events, settings.calendar, &users)?;
         let dialect = self.inner.dialect;
-        let mut values = dialect.list(columns(&rows));
+        let mut values = dialect.list(log_columns(&rows));
         values.push(settings.generation.to_string().into());
         values.extend(dialect.list(users.columns()));
         let statement = dialect.statement(&self.inner.sql.append_log, values);
@@ -60,7 +60,8 @@ impl Store {
     }
 }
 
-fn rows_of<'a>(
+/// What these events are in the log. Each of their users must have an ordinal.
+pub(crate) fn rows_of<'a>(
     events: &[&'a NewEvent],
     calendar: Calendar,
     users: &UserOrdinals<'_>,
@@ -78,7 +79,8 @@ fn rows_of<'a>(
     Ok(rows)
 }
 
-fn columns(rows: &Rows<'_>) -> Vec<Column> {
+/// The rows, as [`LOG_COLUMNS`].
+pub(crate) fn log_columns(rows: &Rows<'_>) -> Vec<Column> {
     let several = |row: &DayDelta| row.users.len() > 1;
     let user_no = |row: &DayDelta| match row.users.iter().next() {
         Some(user) if !several(row) => i64::from(user),

@@ -21,13 +21,14 @@ pub(crate) const ACTIVITY_COLUMNS: Columns = &[
 pub(crate) const SEEN_COLUMNS: Columns = &[("facet_id", ColumnType::Integer), ("seen", ColumnType::Bytes)];
 
 /// Takes the oldest rows from the log: so many at most, and none that stands behind so many bytes. A row is as large as its set,
-/// and [`ROW_BYTES`] besides.
+/// and [`ROW_BYTES`] besides. They are all up to the last of them, which needs no join: on a log that was empty when PostgreSQL
+/// planned the statement it chose one that compared every row with every other.
 pub(crate) fn take_log(_: Dialect) -> String {
     format!(
         "-- store: take_log
 DELETE FROM activity_log
-WHERE seq IN (
-  SELECT measured.seq
+WHERE seq <= (
+  SELECT MAX(measured.seq)
   FROM (
     SELECT oldest.seq, oldest.bytes, SUM(oldest.bytes) OVER (ORDER BY oldest.seq) AS up_to
     FROM (

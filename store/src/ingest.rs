@@ -153,6 +153,10 @@ impl Store {
                 .filter(|event| stored(event))
                 .map(|event| event.event_id)
                 .collect();
+            let known = Known {
+                events: known,
+                in_doubt: false,
+            };
             Ok(outcomes(&events, &refused, &new, &known))
         })
         .await
@@ -164,6 +168,7 @@ impl Store {
         let mut attempt = Attempt {
             insertion: self.insertion(),
             hold_rules: false,
+            in_doubt: false,
         };
         loop {
             let error = match self.ingest_once(events, attempt).await {
@@ -171,6 +176,12 @@ impl Store {
                 Err(Failure::KnownId) => {
                     attempt.insertion = Insertion::Careful;
                     continue;
+                }
+                // Whether the events are there is to be seen: those of ours are told by the moment they arrived here.
+                Err(Failure::Committing(error)) if error.is_broken_connection() => {
+                    attempt.insertion = Insertion::Careful;
+                    attempt.in_doubt = true;
+                    error
                 }
                 Err(Failure::Committing(error)) => return Err(error),
                 Err(Failure::Before(error)) => error,
@@ -181,8 +192,7 @@ impl Store {
             };
             let again = match &error {
                 StoreError::Contended(_) => retries < MAX_RETRIES,
-                // A connection that was cut: nothing of this transaction can have been committed. Where no connection
-                // was to be had at all, the caller has waited long enough.
+                // A connection that was cut. Where none was to be had at all, the caller has waited long enough.
                 error if error.is_broken_connection() => retries < MAX_RECONNECTS,
                 _ => false,
             };
@@ -190,7 +200,7 @@ impl Store {
                 return Err(error);
             }
             retries += 1;
-            warn!(retries, %error, "ingest transaction failed before its commit, trying again");
+            warn!(retries, in_doubt = attempt.in_doubt, %error, "ingest transaction failed, trying again");
             let pause_ms = rand::rng().random_range(1..=20_u64 << retries.min(MAX_RETRIES));
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
@@ -203,6 +213,11 @@ impl Store {
     ) -> Result<Vec<IngestOutcome>, Failure> {
         if events.is_empty() {
             return Ok(Vec::new());
+        }
+        if !attempt.hold_rules
+            && let Some(outcomes) = self.ingest_in_one_statement(events, attempt.insertion).await?
+        {
+            return Ok(outcomes);
         }
         let transaction = WriteTransaction::begin(&self.inner.write).await?;
         if attempt.hold_rules {
@@ -269,9 +284,13 @@ impl Store {
         self.check_file().map_err(Failure::Committing)?;
         self.remember_commit(new_types, !stored.is_empty(), settings.generation);
         self.inner.ordinals.remember(&users);
-        if !stored.is_empty() {
+        if !stored.is_empty() || attempt.in_doubt {
             self.announce_stored();
         }
+        let known = Known {
+            events: known,
+            in_doubt: attempt.in_doubt,
+        };
         Ok(outcomes(events, &refused, &new, &known))
     }
 
@@ -374,13 +393,14 @@ impl Store {
 }
 
 /// Where a transaction failed: only before its commit is it certain that nothing was stored.
-enum Failure {
+pub(crate) enum Failure {
     /// All events were taken for new, and one was not.
     KnownId,
     Before(StoreError),
     /// Before the commit, because the rules that it went by are those of another generation, or an ordinal that it
     /// remembered is its user's no more.
     OtherGeneration,
+    /// While or after it was committed.
     Committing(StoreError),
 }
 
@@ -390,6 +410,8 @@ struct Attempt {
     insertion: Insertion,
     /// The rules and all ordinals are read in the transaction, and nobody changes them until it ends.
     hold_rules: bool,
+    /// Whether an earlier attempt may have been committed.
+    in_doubt: bool,
 }
 
 impl From<StoreError> for Failure {
@@ -409,12 +431,19 @@ fn too_many_types() -> Violation {
     }
 }
 
+/// Events that are in the database already.
+struct Known {
+    events: HashMap<Uuid, StoredEvent>,
+    /// Whether some may be there because of an attempt whose end is unknown: those have arrived at the same moment.
+    in_doubt: bool,
+}
+
 /// What became of each event: `new` were inserted, `known` were there before.
 fn outcomes(
     events: &[NewEvent],
     refused: &HashMap<usize, Violation>,
     new: &HashSet<Uuid>,
-    known: &HashMap<Uuid, StoredEvent>,
+    known: &Known,
 ) -> Vec<IngestOutcome> {
     let mut firsts: HashMap<Uuid, StoredEvent> = HashMap::new();
     let repeated = repeated_ids(events);
@@ -422,21 +451,19 @@ fn outcomes(
         if let Some(violation) = refused.get(&position) {
             return IngestOutcome::Refused(violation.clone());
         }
-        let earlier = match firsts.get(&event.event_id) {
-            Some(first) => Some(first),
-            None => known.get(&event.event_id),
-        };
-        match earlier {
-            Some(stored) if stored.agrees_with(event) => IngestOutcome::Duplicate(Box::new(stored.clone())),
-            Some(_) => IngestOutcome::Conflict,
-            None => {
-                debug_assert!(new.contains(&event.event_id));
-                if repeated.contains(&event.event_id) {
-                    firsts.insert(event.event_id, event.into());
-                }
-                IngestOutcome::Stored
+        let first = firsts.get(&event.event_id);
+        match first.or_else(|| known.events.get(&event.event_id)) {
+            Some(stored) if !stored.agrees_with(event) => return IngestOutcome::Conflict,
+            Some(stored) if first.is_some() || !known.in_doubt || stored.received_at != event.received_at => {
+                return IngestOutcome::Duplicate(Box::new(stored.clone()));
             }
+            Some(_) => {}
+            None => debug_assert!(new.contains(&event.event_id)),
         }
+        if repeated.contains(&event.event_id) {
+            firsts.insert(event.event_id, event.into());
+        }
+        IngestOutcome::Stored
     };
     events.iter().enumerate().map(outcome).collect()
 }

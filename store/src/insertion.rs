@@ -172,7 +172,7 @@ fn event_values(event: &NewEvent) -> [Value; 6] {
 }
 
 /// Events as a list of rows.
-fn event_columns(events: &[&NewEvent]) -> Vec<Column> {
+pub(crate) fn event_columns(events: &[&NewEvent]) -> Vec<Column> {
     let occurred_at = |event: &&NewEvent| event.occurred_at.timestamp_micros();
     let received_at = |event: &&NewEvent| event.received_at.timestamp_micros();
     vec![

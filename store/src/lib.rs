@@ -39,6 +39,7 @@ mod insertion;
 pub mod json;
 mod keys;
 pub mod new_event;
+mod one_statement;
 mod ordinals;
 mod passing;
 mod position;
@@ -229,6 +230,8 @@ struct SqlTexts {
     insert_users: String,
     find_users: String,
     append_log: String,
+    /// Of PostgreSQL alone.
+    ingest_in_one: String,
     known_types: String,
     insert_types: String,
     take_log: String,
@@ -256,6 +259,7 @@ impl SqlTexts {
             insert_users: ordinals::insert_users(dialect),
             find_users: ordinals::find_users(dialect),
             append_log: activity_log::append_log(dialect),
+            ingest_in_one: one_statement::ingest_in_one(dialect),
             known_types: ingest_sql::known_types(dialect),
             insert_types: ingest_sql::insert_types(dialect),
             take_log: fold_sql::take_log(dialect),
@@ -433,26 +437,38 @@ impl Store {
     /// Runs work that holds a connection in a task of its own, so that a caller that goes away cancels nothing: a
     /// connection whose `BEGIN` is cut short would go back to the pool inside a transaction nobody knows of. Only where
     /// PostgreSQL says nothing any more it is given up, with its connection (see [`pulse`]).
-    pub(crate) async fn spawn<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.spawn_within(Duration::MAX, work).await
+    ///
+    /// The work begins at once. It is in its own task and not a part of the caller's future: those of resolvers are moved
+    /// about a good deal, and would be as large as all the work that they may have done.
+    pub(crate) fn spawn<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.spawn_within(Duration::MAX, work)
     }
 
     /// [`Store::spawn`], for work that on PostgreSQL is also given up after `limit`: whoever waited for it has gone, and
     /// its connection may have died without a word.
-    pub(crate) async fn spawn_within<T: Send + 'static>(
+    pub(crate) fn spawn_within<T, W>(
         &self,
         limit: Duration,
-        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.check_file()?;
-        let pulse = self.inner.pulse.clone();
-        let attended = async move { attend(pulse.as_ref(), limit, work).await };
-        match tokio::spawn(attended.in_current_span()).await {
-            Ok(result) => result,
-            Err(error) => Err(StoreError::internal(format!("a task of the store died: {error}"))),
+        work: W,
+    ) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let started = self.check_file().map(|()| {
+            let pulse = self.inner.pulse.clone();
+            let attended = async move { attend(pulse.as_ref(), limit, work).await };
+            tokio::spawn(attended.in_current_span())
+        });
+        async move {
+            match started?.await {
+                Ok(result) => result,
+                Err(error) => Err(StoreError::internal(format!("a task of the store died: {error}"))),
+            }
         }
     }
 

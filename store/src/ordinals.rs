@@ -106,6 +106,55 @@ impl UserOrdinals<'_> {
 }
 
 impl Store {
+    /// The ordinals of those of `users` who have one, remembered or read, and the others.
+    pub(crate) async fn known_ordinals<'a>(
+        &self,
+        connection: &impl ConnectionTrait,
+        users: BTreeSet<&'a str>,
+    ) -> Result<(UserOrdinals<'a>, BTreeSet<&'a str>), StoreError> {
+        let (mut found, mut missing) = self.remembered_ordinals(users);
+        let sql = &self.inner.sql.find_users;
+        self.ask_for_ordinals(connection, sql, &mut found, &mut missing).await?;
+        Ok((found, missing))
+    }
+
+    fn remembered_ordinals<'a>(&self, users: BTreeSet<&'a str>) -> (UserOrdinals<'a>, BTreeSet<&'a str>) {
+        let mut found = UserOrdinals::default();
+        let mut missing = users;
+        missing.retain(|user_id| match self.inner.ordinals.by_user.get(*user_id) {
+            Some(user_no) => {
+                found.by_user.insert(*user_id, user_no);
+                false
+            }
+            None => true,
+        });
+        (found, missing)
+    }
+
+    /// Moves those whom a statement tells the ordinals of from `missing` to `found`.
+    async fn ask_for_ordinals<'a>(
+        &self,
+        connection: &impl ConnectionTrait,
+        sql: &str,
+        found: &mut UserOrdinals<'a>,
+        missing: &mut BTreeSet<&'a str>,
+    ) -> Result<(), StoreError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names = missing.iter().map(|user_id| (*user_id).to_owned()).collect();
+        let names = vec![Column::Text(names)];
+        let statement = self.inner.dialect.list_statement(sql, names, vec![]);
+        for row in connection.query_all_raw(statement).await? {
+            let (user_id, user_no) = user_and_ordinal(&row)?;
+            if let Some(user_id) = missing.take(user_id.as_str()) {
+                found.by_user.insert(user_id, user_no);
+                found.asked_for.push(user_id);
+            }
+        }
+        Ok(())
+    }
+
     /// The ordinals of `users`, made for those who have none. `None` if a user is neither to be made nor to be found, because
     /// an erasure has just taken the row away.
     ///
@@ -116,34 +165,15 @@ impl Store {
         users: BTreeSet<&'a str>,
         memory: Memory,
     ) -> Result<Option<UserOrdinals<'a>>, StoreError> {
-        let mut found = UserOrdinals::default();
-        let mut missing = users;
-        if memory == Memory::Used {
-            missing.retain(|user_id| match self.inner.ordinals.by_user.get(*user_id) {
-                Some(user_no) => {
-                    found.by_user.insert(*user_id, user_no);
-                    false
-                }
-                None => true,
-            });
-        }
+        let (mut found, mut missing) = match memory {
+            Memory::Used => self.remembered_ordinals(users),
+            Memory::Unused => (UserOrdinals::default(), users),
+        };
         // Most who are not remembered are new, so they are made before anybody is looked for. Whoever is made by somebody
         // else at this moment is waited for, and found then.
         for sql in [&self.inner.sql.insert_users, &self.inner.sql.find_users] {
-            if missing.is_empty() {
-                break;
-            }
-            let names = vec![Column::Text(
-                missing.iter().map(|user_id| (*user_id).to_owned()).collect(),
-            )];
-            let statement = self.inner.dialect.list_statement(sql, names, vec![]);
-            for row in transaction.query_all_raw(statement).await? {
-                let (user_id, user_no) = user_and_ordinal(&row)?;
-                if let Some(user_id) = missing.take(user_id.as_str()) {
-                    found.by_user.insert(user_id, user_no);
-                    found.asked_for.push(user_id);
-                }
-            }
+            self.ask_for_ordinals(transaction, sql, &mut found, &mut missing)
+                .await?;
         }
         Ok(missing.is_empty().then_some(found))
     }
