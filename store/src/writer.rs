@@ -4,6 +4,9 @@
 //! was in flight: one caller waits for one commit, a thousand callers share one. No timers. Each caller is answered
 //! after the commit; an event that the database refuses fails alone.
 //!
+//! Further writers help the first one only while a crowd waits. With few events waiting a second transaction beside the
+//! first would only share them out: more commits for the same events, each of which has its price.
+//!
 //! Nobody hangs on a database that is away: a transaction that has no answer within [`COMMIT_TIMEOUT`] is given up (what
 //! becomes of it is unknown, its events may be sent again), and where the database is unavailable to one transaction
 //! everybody who waits behind it is told so at once.
@@ -26,6 +29,8 @@ use crate::{IngestOutcome, Store, StoreError, TRACE_TARGET, new_event::NewEvent}
 /// How long callers wait for their transaction, whatever the database does: clients are promised an answer within
 /// five seconds. Longer than a connection is waited for, so that the usual outage is told by its own error.
 const COMMIT_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// How many events must wait before another writer takes some: so many that the price of a commit counts for little.
+const CROWD_EVENTS: usize = 200;
 /// How long a transaction that nobody waits for any more may still hold its connection: its statements are ended by the
 /// database long before, unless that is gone without a word.
 const COMMIT_LIMIT: Duration = Duration::from_secs(60);
@@ -83,10 +88,19 @@ struct Submission {
     room: OwnedSemaphorePermit,
 }
 
+#[derive(Default)]
+struct Waiting {
+    submissions: VecDeque<Submission>,
+    /// How many events they have.
+    events: usize,
+}
+
 struct Queue {
-    waiting: Mutex<VecDeque<Submission>>,
-    /// Woken for every submission.
+    waiting: Mutex<Waiting>,
+    /// Woken for every submission: the first writer.
     arrived: Notify,
+    /// Woken when a crowd waits: the others.
+    crowded: Notify,
     /// One permit for each event that may wait or be under way.
     room: Arc<Semaphore>,
     capacity: usize,
@@ -106,6 +120,7 @@ impl Writer {
         let queue = Arc::new(Queue {
             waiting: Mutex::default(),
             arrived: Notify::new(),
+            crowded: Notify::new(),
             room: Arc::new(Semaphore::new(capacity)),
             capacity,
         });
@@ -116,8 +131,12 @@ impl Writer {
         } else {
             options.writers.max(1)
         };
-        for _ in 0..writers {
-            tasks.spawn(write(store.clone(), options.clone(), Arc::clone(&queue)));
+        for writer in 0..writers {
+            let rank = match writer {
+                0 => Rank::First,
+                _ => Rank::Helper,
+            };
+            tasks.spawn(write(store.clone(), options.clone(), Arc::clone(&queue), rank));
         }
         Self {
             queue,
@@ -168,8 +187,8 @@ impl Writer {
         self.queue.room.close();
         let mut tasks = self.tasks.lock().await;
         while !tasks.is_empty() {
-            self.queue.arrived.notify_waiters();
             self.queue.arrived.notify_one();
+            self.queue.crowded.notify_waiters();
             let _ = tokio::time::timeout(Duration::from_millis(20), tasks.join_next()).await;
         }
     }
@@ -177,34 +196,39 @@ impl Writer {
 
 impl Queue {
     fn push(&self, submission: Submission) {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(submission);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.events += submission.events.len();
+        waiting.submissions.push_back(submission);
+        let crowd = waiting.events >= CROWD_EVENTS;
+        drop(waiting);
         self.arrived.notify_one();
+        if crowd {
+            self.crowded.notify_one();
+        }
     }
 
-    /// Takes submissions, oldest first, until they have `enough` events.
-    fn take(&self, enough: usize) -> Vec<Submission> {
+    /// Takes submissions, oldest first, until they have `enough` events; none unless at least `least` events wait.
+    fn take(&self, least: usize, enough: usize) -> Vec<Submission> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = Vec::new();
+        if waiting.events < least {
+            return taken;
+        }
         let mut events = 0;
         while events < enough {
-            let Some(submission) = waiting.pop_front() else {
+            let Some(submission) = waiting.submissions.pop_front() else {
                 break;
             };
             events += submission.events.len();
             taken.push(submission);
         }
-        if !waiting.is_empty() {
-            self.arrived.notify_one();
-        }
+        waiting.events -= events;
         taken
     }
 
     /// Answers everybody who waits with `error`: they would wait as long as those before them, for the same answer.
     fn refuse_all(&self, error: &StoreError) {
-        for submission in self.take(usize::MAX) {
+        for submission in self.take(0, usize::MAX) {
             let answers = submission.events.iter().map(|_| Err(error.clone())).collect();
             // A caller that went away does not want its answer.
             let _ = submission.answer.send(answers);
@@ -212,15 +236,28 @@ impl Queue {
     }
 }
 
+/// Which events a writer takes.
+#[derive(Debug, Clone, Copy)]
+enum Rank {
+    /// Whatever waits.
+    First,
+    /// Some of a crowd.
+    Helper,
+}
+
 /// One writer: takes what waits, commits it, answers; ends when the queue is closed and empty.
-async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>) {
+async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>, rank: Rank) {
+    let (least, woken) = match rank {
+        Rank::First => (1, &queue.arrived),
+        Rank::Helper => (CROWD_EVENTS, &queue.crowded),
+    };
     loop {
-        let submissions = queue.take(options.transaction_events.max(1));
+        let submissions = queue.take(least, options.transaction_events.max(1));
         if submissions.is_empty() {
             if queue.room.is_closed() && queue.room.available_permits() == queue.capacity {
                 return;
             }
-            queue.arrived.notified().await;
+            woken.notified().await;
             continue;
         }
         let span = transaction_span(&submissions);
