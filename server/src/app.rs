@@ -108,6 +108,7 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     pub(crate) writer: Writer,
     pub(crate) gate: Gate,
+    pub(crate) resources: Resources,
     pub(crate) schema: Schema,
     pub(crate) schema_of_known_documents: Schema,
     pub(crate) metrics: Metrics,
@@ -182,7 +183,8 @@ impl App {
         let state = AppState {
             gate,
             schema: schema(resources.clone(), options.introspection),
-            schema_of_known_documents: schema_of_known_documents(resources, options.introspection),
+            schema_of_known_documents: schema_of_known_documents(resources.clone(), options.introspection),
+            resources,
             store,
             writer,
             metrics,

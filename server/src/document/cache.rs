@@ -7,8 +7,8 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use async_graphql::Variables;
 use quick_cache::{Equivalent, Weighter, sync::Cache};
+use serde_json::{Map, Value};
 
 use super::{Document, Refusal, check_variables, parse};
 use crate::limits::{DOCUMENT_CACHE_BYTES, MAX_CACHED_DOCUMENT_BYTES};
@@ -80,7 +80,7 @@ impl Documents {
         &self,
         query: &str,
         operation_name: Option<&str>,
-        variables: &Variables,
+        variables: &Map<String, Value>,
     ) -> Result<Readied, Refusal> {
         let wanted = Wanted {
             query,
@@ -110,7 +110,7 @@ impl Documents {
 
 #[cfg(test)]
 mod tests {
-    use async_graphql::{Variables, value};
+    use serde_json::{Map, Value, json};
 
     use super::{Documents, Readied, Refusal, Source};
     use crate::limits::MAX_CACHED_DOCUMENT_BYTES;
@@ -122,12 +122,12 @@ mod tests {
         }
     }
 
-    fn ready(documents: &Documents, source: &Source, variables: &Variables) -> Result<Readied, Refusal> {
+    fn ready(documents: &Documents, source: &Source, variables: &Map<String, Value>) -> Result<Readied, Refusal> {
         documents.ready(&source.query, source.operation_name.as_deref(), variables)
     }
 
     fn is_known(documents: &Documents, source: &Source) -> bool {
-        let variables = Variables::from_value(value!({ "a": 1 }));
+        let variables = Map::from_iter([("a".to_owned(), json!(1))]);
         let readied = ready(documents, source, &variables).expect("a good document");
         if !readied.known {
             documents.keep(source.clone(), readied.document);
@@ -149,7 +149,7 @@ mod tests {
             assert!(!is_known(&documents, &source), "{source:?} is new");
             assert!(is_known(&documents, &source), "{source:?} is known");
         }
-        let of = |name| ready(&documents, &source(two, Some(name)), &Variables::default());
+        let of = |name| ready(&documents, &source(two, Some(name)), &Map::new());
         let missing = of("A").expect_err("a variable is missing, however well the document is known");
         assert_eq!(missing.message, "the variable $a of type Int! is missing");
         assert_eq!(of("B").expect("no variables").document.root_fields[0].name, "y");

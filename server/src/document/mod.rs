@@ -16,7 +16,9 @@ use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, VariableDefinition,
 };
 use async_graphql::parser::{Error as ParserError, parse_query};
-use async_graphql::{Positioned, Variables};
+use async_graphql::Positioned;
+
+use serde_json::{Map, Value};
 
 use crate::error_code::Code;
 
@@ -75,6 +77,11 @@ pub(crate) struct Document {
 }
 
 impl Document {
+    /// The operation that is to run, by the name that the document was readied with.
+    pub(crate) fn operation(&self, name: Option<&str>) -> Option<&OperationDefinition> {
+        pick_operation(&self.tree, name).ok()
+    }
+
     /// What kind of operation is to run, in the word of the language.
     pub(crate) fn operation_kind(&self) -> &'static str {
         match self.operation_type {
@@ -93,7 +100,7 @@ impl Document {
 pub(crate) fn parse(
     query: &str,
     operation_name: Option<&str>,
-    variables: &Variables,
+    variables: &Map<String, Value>,
 ) -> Result<Document, Refusal> {
     text::check(query)?;
     let tree = parse_query(query).map_err(|error| parse_failed(&error))?;
@@ -157,7 +164,7 @@ fn pick_operation<'a>(
 /// the operation runs.
 fn check_variables(
     definitions: &[Positioned<VariableDefinition>],
-    variables: &Variables,
+    variables: &Map<String, Value>,
 ) -> Result<(), Refusal> {
     for definition in definitions {
         let (name, of_type) = (&definition.node.name.node, &definition.node.var_type.node);
@@ -167,7 +174,7 @@ fn check_variables(
         let fault = match variables.get(name.as_str()) {
             None if definition.node.default_value.is_some() => continue,
             None => "is missing",
-            Some(async_graphql::Value::Null) => "must not be null",
+            Some(Value::Null) => "must not be null",
             Some(_) => continue,
         };
         let mut refusal = Refusal::new(
@@ -214,14 +221,14 @@ fn parse_failed(error: &ParserError) -> Refusal {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use async_graphql::{Variables, value};
+    use serde_json::{Map, Value, json};
 
     use super::parse;
     use crate::error_code::Code;
 
     fn code_of(query: &str) -> Option<Code> {
         let started = Instant::now();
-        let code = parse(query, None, &Variables::default())
+        let code = parse(query, None, &Map::new())
             .err()
             .map(|refusal| refusal.code);
         assert!(
@@ -337,20 +344,21 @@ mod tests {
     #[test]
     fn required_variables_must_be_there() {
         let query = "query($a:Int!,$b:Int!=1,$c:Int){x(a:$a,b:$b,c:$c)}";
-        let check = |variables| {
-            parse(query, None, &Variables::from_value(variables))
+        let check = |variables: Value| {
+            let variables = variables.as_object().expect("an object");
+            parse(query, None, variables)
                 .err()
                 .map(|refusal| refusal.message)
         };
         assert_eq!(
-            check(value!({})).as_deref(),
+            check(json!({})).as_deref(),
             Some("the variable $a of type Int! is missing")
         );
         assert_eq!(
-            check(value!({ "a": null })).as_deref(),
+            check(json!({ "a": null })).as_deref(),
             Some("the variable $a of type Int! must not be null")
         );
-        assert_eq!(check(value!({ "a": 1 })), None);
+        assert_eq!(check(json!({ "a": 1 })), None);
     }
 
     #[test]
@@ -368,7 +376,7 @@ mod tests {
 
     #[test]
     fn syntax_errors_are_short_and_say_where() {
-        let refusal = parse("{ dau( }", None, &Variables::default()).expect_err("the document is broken");
+        let refusal = parse("{ dau( }", None, &Map::new()).expect_err("the document is broken");
         assert_eq!(refusal.code, Code::GraphqlParseFailed);
         assert!(
             refusal.message.starts_with("syntax error: expected"),

@@ -71,12 +71,12 @@ impl Selected {
 
 #[cfg(test)]
 mod tests {
-    use async_graphql::{Value, Variables, value};
+    use async_graphql::{Value, value};
 
     use super::super::parse;
 
     fn ordered(query: &str, mut data: Value) -> String {
-        let document = parse(query, None, &Variables::default()).expect("a good document");
+        let document = parse(query, None, &serde_json::Map::new()).expect("a good document");
         document.selected.put_in_order(&mut data);
         data.to_string()
     }

@@ -1,6 +1,6 @@
 //! `ingestEvent` and `ingestEvents`: events in.
 
-use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, InputObject, Object, ScalarType as _, SimpleObject, Value};
 use chrono::{DateTime, Utc};
 use store::new_event::{NewEvent, RawEvent, Violation};
 use store::{IngestOutcome, StoredEvent};
@@ -9,6 +9,7 @@ use super::error::{ApiError, Result};
 use super::event::Event;
 use super::guard::Needs;
 use super::resources::Resources;
+use super::rows::{PlainFields, Row};
 use super::scalars::{Count, Instant, JsonObject, Uuid};
 use super::user_error::{UserError, user_errors};
 use crate::limits::MAX_BATCH_EVENTS;
@@ -27,7 +28,7 @@ impl IngestMutation {
         #[graphql(desc = "The event.")] input: IngestEventInput,
     ) -> Result<IngestEventPayload> {
         let resources = Resources::of(context)?;
-        let parsed = Parsed::new(input, resources, resources.now());
+        let parsed = Parsed::new(input.into(), resources, resources.now());
         let is_wanted = context.look_ahead().field("event").exists();
         let event = parsed.event.as_ref().ok().filter(|_| is_wanted);
         let event = event.map(StoredEvent::from);
@@ -58,7 +59,7 @@ impl IngestMutation {
         let parsed = input
             .events
             .into_iter()
-            .map(|input| Parsed::new(input, resources, now))
+            .map(|input| Parsed::new(input.into(), resources, now))
             .collect();
         Ok(IngestEventsPayload::new(ingest(resources, parsed).await?))
     }
@@ -147,15 +148,14 @@ pub(super) struct IngestRejection {
 }
 
 /// An event before the store sees it: valid, or with what is wrong.
-struct Parsed {
+pub(super) struct Parsed {
     /// The event's id, unless it was sent with one that is not valid.
     event_id: Option<uuid::Uuid>,
     event: std::result::Result<NewEvent, Vec<Violation>>,
 }
 
 impl Parsed {
-    fn new(input: IngestEventInput, resources: &Resources, now: DateTime<Utc>) -> Self {
-        let raw = RawEvent::from(input);
+    pub(super) fn new(raw: RawEvent, resources: &Resources, now: DateTime<Utc>) -> Self {
         let sent_id = raw
             .event_id
             .as_deref()
@@ -167,7 +167,7 @@ impl Parsed {
 }
 
 /// An event after the store, or the rules, have judged it.
-struct Judged {
+pub(super) struct Judged {
     event_id: Option<uuid::Uuid>,
     verdict: Verdict,
 }
@@ -180,7 +180,7 @@ enum Verdict {
 }
 
 /// Stores what is valid of `parsed` in one go and judges each, in their order.
-async fn ingest(resources: &Resources, parsed: Vec<Parsed>) -> Result<Vec<Judged>> {
+pub(super) async fn ingest(resources: &Resources, parsed: Vec<Parsed>) -> Result<Vec<Judged>> {
     let mut valid = Vec::with_capacity(parsed.len());
     let mut entries = Vec::with_capacity(parsed.len());
     for one in parsed {
@@ -239,7 +239,7 @@ fn count(judged: &[Judged]) {
 
 impl IngestEventPayload {
     /// `event` is the event as it was sent, if it is valid and asked for.
-    fn new(judged: Judged, event: Option<StoredEvent>) -> Self {
+    pub(super) fn new(judged: Judged, event: Option<StoredEvent>) -> Self {
         let (status, event, user_errors) = match judged.verdict {
             Verdict::Stored => (IngestStatus::Stored, event.map(Event::from), Vec::new()),
             Verdict::Duplicate(stored) => (IngestStatus::Duplicate, Some(Event::from(*stored)), Vec::new()),
@@ -261,7 +261,7 @@ impl IngestEventPayload {
 }
 
 impl IngestEventsPayload {
-    fn new(judged: Vec<Judged>) -> Self {
+    pub(super) fn new(judged: Vec<Judged>) -> Self {
         let (mut stored, mut duplicates) = (0, 0);
         let mut rejections = Vec::new();
         for (position, one) in judged.into_iter().enumerate() {
@@ -292,6 +292,55 @@ impl IngestEventsPayload {
             duplicates: Count(duplicates),
             rejected,
             rejections,
+        }
+    }
+}
+
+impl Row for IngestEventPayload {
+    fn value(&self, name: &str) -> Option<Value> {
+        (name == "status").then(|| self.status.into())
+    }
+
+    fn object(&self, name: &str, fields: &PlainFields<'_>) -> Option<Value> {
+        match name {
+            "userErrors" => fields.of_rows(&self.user_errors),
+            _ => None,
+        }
+    }
+}
+
+impl Row for IngestEventsPayload {
+    fn value(&self, name: &str) -> Option<Value> {
+        let count = match name {
+            "stored" => self.stored,
+            "duplicates" => self.duplicates,
+            "rejected" => self.rejected,
+            _ => return None,
+        };
+        Some(count.to_value())
+    }
+
+    fn object(&self, name: &str, fields: &PlainFields<'_>) -> Option<Value> {
+        match name {
+            "rejections" => fields.of_rows(&self.rejections),
+            _ => None,
+        }
+    }
+}
+
+impl Row for IngestRejection {
+    fn value(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "index" => self.index.into(),
+            "eventId" => self.event_id.as_ref().map_or(Value::Null, Uuid::to_value),
+            _ => return None,
+        })
+    }
+
+    fn object(&self, name: &str, fields: &PlainFields<'_>) -> Option<Value> {
+        match name {
+            "userErrors" => fields.of_rows(&self.user_errors),
+            _ => None,
         }
     }
 }

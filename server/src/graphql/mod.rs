@@ -18,6 +18,7 @@ mod filter;
 mod guard;
 mod ingest;
 mod inputs;
+mod known_ingest;
 mod page;
 mod resources;
 mod retention;
@@ -31,6 +32,7 @@ mod user_error;
 use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, SchemaBuilder, ValidationMode};
 
 pub(crate) use inputs::InputTypes;
+pub(crate) use known_ingest::KnownIngest;
 pub(crate) use resources::Resources;
 
 use crate::http::graphql::NoteExecution;

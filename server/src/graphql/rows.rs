@@ -16,7 +16,8 @@ pub(super) trait Row: OutputType {
     /// The value of the field `name`, which has no fields itself; none if it is not at hand.
     fn value(&self, name: &str) -> Option<Value>;
 
-    /// The value of the field `name`, an object of which `fields` are selected; none if it is not at hand.
+    /// The value of the field `name`, an object (or a list of objects) of which `fields` are selected; none if it is not at
+    /// hand.
     fn object(&self, _name: &str, _fields: &PlainFields<'_>) -> Option<Value> {
         None
     }
@@ -45,7 +46,7 @@ struct PlainField<'a> {
 
 impl<'a> PlainFields<'a> {
     /// The fields of a selection; none if something else is selected as well.
-    fn of(selection: &'a SelectionSet) -> Option<Self> {
+    pub(super) fn of(selection: &'a SelectionSet) -> Option<Self> {
         let mut fields: Vec<PlainField<'a>> = Vec::with_capacity(selection.items.len());
         for item in &selection.items {
             let field = match &item.node {
@@ -59,6 +60,27 @@ impl<'a> PlainFields<'a> {
             fields.push(field);
         }
         Some(Self(fields))
+    }
+
+    /// Whether all of these are among `known`: names of plain fields, behind those of the objects that they are in and a dot each.
+    pub(super) fn are_among(&self, known: &[&str]) -> bool {
+        self.are_within("", known)
+    }
+
+    fn are_within(&self, path: &str, known: &[&str]) -> bool {
+        self.0.iter().all(|field| match &field.inside {
+            Some(inside) => inside.are_within(&format!("{path}{}.", field.name), known),
+            None => {
+                let is_known = |known: &&str| known.strip_prefix(path) == Some(field.name);
+                field.name == "__typename" || known.iter().any(is_known)
+            }
+        })
+    }
+
+    /// These fields of each of `rows`, as a list; none if one is not at hand.
+    pub(super) fn of_rows<T: Row>(&self, rows: &[T]) -> Option<Value> {
+        let rows: Option<Vec<Value>> = rows.iter().map(|row| self.of_row(row)).collect();
+        rows.map(Value::List)
     }
 
     /// These fields of `row`; none if one is not at hand.
@@ -121,10 +143,7 @@ impl<T: Row> OutputType for Rows<T> {
         context: &ContextSelectionSet<'_>,
         field: &Positioned<Field>,
     ) -> ServerResult<Value> {
-        let plain = PlainFields::of(&context.item.node).and_then(|fields| {
-            let rows: Option<Vec<Value>> = self.0.iter().map(|row| fields.of_row(row)).collect();
-            rows.map(Value::List)
-        });
+        let plain = PlainFields::of(&context.item.node).and_then(|fields| fields.of_rows(&self.0));
         match plain {
             Some(list) => Ok(list),
             None => resolve_list(context, field, &self.0, Some(self.0.len())).await,

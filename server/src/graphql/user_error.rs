@@ -1,7 +1,9 @@
 //! What is wrong with an event, as clients are told.
 
-use async_graphql::{Enum, SimpleObject};
+use async_graphql::{Enum, SimpleObject, Value};
 use store::new_event::{EventField, Violation, ViolationCode};
+
+use super::rows::Row;
 
 /// One thing that is wrong with an event.
 #[derive(SimpleObject)]
@@ -68,6 +70,20 @@ impl UserError {
             message: message.to_owned(),
             field: Some(field),
         }
+    }
+}
+
+impl Row for UserError {
+    fn value(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "code" => self.code.into(),
+            "message" => self.message.clone().into(),
+            "field" => match &self.field {
+                Some(field) => Value::List(field.iter().map(|part| part.clone().into()).collect()),
+                None => Value::Null,
+            },
+            _ => return None,
+        })
     }
 }
 

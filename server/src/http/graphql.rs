@@ -31,11 +31,11 @@ use super::exchange::RequestId;
 use super::live::LiveConnections;
 use super::negotiation::{MediaType, negotiate};
 use super::operations::{Asker, Operations};
-use super::parameters::{Parameters, check_content_type};
+use super::parameters::{Parameters, check_content_type, for_library};
 use crate::auth::{Gate, Principal};
 use crate::document::{self, Documents, Readied, Refusal, RootField, Source};
 use crate::error_code::Code;
-use crate::graphql::{InputTypes, Introspection, Schema};
+use crate::graphql::{InputTypes, Introspection, KnownIngest, Resources, Schema};
 use crate::listener::Stopping;
 use crate::metrics::{self, Transport};
 use crate::rate::RateLimits;
@@ -46,6 +46,7 @@ pub(super) struct Endpoint {
     pub(super) schema: Schema,
     pub(super) schema_of_known_documents: Schema,
     pub(super) documents: Documents,
+    pub(super) resources: Resources,
     pub(super) input_types: Arc<InputTypes>,
     pub(super) gate: Gate,
     pub(super) rates: Arc<RateLimits>,
@@ -206,30 +207,40 @@ impl Endpoint {
             return Ok(answer::refused(refusal, media_type, id));
         }
         let operation = metrics::operation_label(&document.root_fields);
-        let schema = if known && self.input_types.fit(&document.variables, &parameters.variables) {
-            &self.schema_of_known_documents
-        } else {
-            &self.schema
-        };
         let Parameters {
             query,
             operation_name,
-            variables,
+            mut variables,
         } = parameters;
-        // The text is not read again: the tree is there.
-        let mut request = GraphqlRequest::new("")
-            .variables(variables)
-            .data(principal)
-            .data(id.clone());
-        request.operation_name.clone_from(&operation_name);
-        if hidden.is_some() {
-            request = request.disable_introspection();
-        }
-        request.set_parsed_query(document.tree.clone());
+        let ingest = document
+            .operation(operation_name.as_deref())
+            .filter(|_| known && principal.may(Scope::Ingest))
+            .and_then(KnownIngest::of)
+            .and_then(|ingest| Some((ingest.take_events(&mut variables)?, ingest)));
         let started = Instant::now();
-        let executing = schema
-            .execute(request)
-            .instrument(traces::operation_span(operation, document.operation_kind()));
+        let executing = async {
+            if let Some((events, ingest)) = ingest {
+                return ingest.execute(events, &self.resources).await;
+            }
+            let variables = for_library(variables);
+            let schema = if known && self.input_types.fit(&document.variables, &variables) {
+                &self.schema_of_known_documents
+            } else {
+                &self.schema
+            };
+            // The text is not read again: the tree is there.
+            let mut request = GraphqlRequest::new("")
+                .variables(variables)
+                .data(principal)
+                .data(id.clone());
+            request.operation_name.clone_from(&operation_name);
+            if hidden.is_some() {
+                request = request.disable_introspection();
+            }
+            request.set_parsed_query(document.tree.clone());
+            schema.execute(request).await
+        };
+        let executing = executing.instrument(traces::operation_span(operation, document.operation_kind()));
         let Ok(response) = tokio::time::timeout(self.timeout, executing).await else {
             metrics::query_finished(operation, started.elapsed());
             let message = format!("no answer within {} seconds; try again", self.timeout.as_secs());

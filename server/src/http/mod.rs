@@ -57,6 +57,7 @@ pub(crate) fn router(app: AppState) -> Router {
         gate: app.gate.clone(),
         schema_of_known_documents: app.schema_of_known_documents.clone(),
         documents: Documents::new(),
+        resources: app.resources.clone(),
         input_types: Arc::new(InputTypes::new()),
         bodies: BodyReader::new(app.options.body_limit_bytes, app.options.bodies_limit_bytes),
         timeout: app.options.request_timeout,

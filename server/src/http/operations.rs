@@ -18,7 +18,7 @@ use tracing::{Instrument as _, Span};
 use super::answer::{self, Errors};
 use super::exchange::RequestId;
 use super::graphql::{Executed, hidden_schema, with_argument_names};
-use super::parameters::Parameters;
+use super::parameters::{Parameters, for_library};
 use super::shared::{Payloads, Shared, SharedStreams};
 use crate::auth::Principal;
 use crate::document::{self, Document, Refusal, RootField, Selected};
@@ -216,7 +216,7 @@ impl Prepared {
             executed: Executed::default(),
         };
         let mut request = GraphqlRequest::new(self.parameters.query)
-            .variables(self.parameters.variables)
+            .variables(for_library(self.parameters.variables))
             .data(results.executed.clone())
             .data(self.asker.principal)
             .data(self.asker.id);
@@ -269,14 +269,14 @@ fn failed(errors: Errors) -> Answers {
 
 #[cfg(test)]
 mod tests {
-    use async_graphql::{PathSegment, Response as GraphqlResponse, ServerError, Value, Variables, value};
+    use async_graphql::{PathSegment, Response as GraphqlResponse, ServerError, Value, value};
 
     use super::{Executed, RequestId, Results};
     use crate::document;
 
     fn next(data: Value, failed: Option<&[&str]>) -> Result<String, bool> {
         let query = "subscription { eventAdded { user { userId firstSeen } eventId } }";
-        let document = document::parse(query, None, &Variables::default()).expect("a good document");
+        let document = document::parse(query, None, &serde_json::Map::new()).expect("a good document");
         let results = Results {
             id: RequestId::made(),
             query: query.to_owned(),

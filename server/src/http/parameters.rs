@@ -15,7 +15,7 @@ use crate::error_code::Code;
 pub(crate) struct Parameters {
     pub(crate) query: String,
     pub(crate) operation_name: Option<String>,
-    pub(crate) variables: Variables,
+    pub(crate) variables: Map<String, Value>,
 }
 
 /// Refuses a body that is not declared as JSON in UTF-8: any other type could be sent by a foreign web page.
@@ -40,6 +40,11 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), HttpError> {
         Code::UnsupportedMediaType,
         message,
     ))
+}
+
+/// Variables as the GraphQL library takes them.
+pub(super) fn for_library(variables: Map<String, Value>) -> Variables {
+    Variables::from_json(Value::Object(variables))
 }
 
 impl Parameters {
@@ -79,8 +84,8 @@ impl Parameters {
             Some(_) => return Err(HttpError::bad_request("operationName must be a string or null")),
         };
         let variables = match members.remove("variables") {
-            None | Some(Value::Null) => Variables::default(),
-            Some(value @ Value::Object(_)) => Variables::from_json(value),
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(variables)) => variables,
             Some(_) => return Err(HttpError::bad_request("variables must be an object or null")),
         };
         match members.remove("extensions") {
