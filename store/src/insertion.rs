@@ -26,8 +26,9 @@ use crate::{
 /// from a client that sends again or an importer that runs again. All others insert at once, which costs less, and
 /// start over if an id turns out to be known (PostgreSQL's log then has a line of it).
 const CAREFUL_TRANSACTIONS: u32 = 64;
-/// From how many events on they are copied: `COPY` takes a round trip more than a statement with a list.
-pub(crate) const COPY_FROM: usize = 200;
+/// From how many events on they are copied. `COPY` costs less for each event than a list, but the driver leaves TCP's small
+/// packets to wait for one another (Nagle's algorithm), so the end of each `COPY` arrives 40 ms late.
+pub(crate) const COPY_FROM: usize = 5_000;
 /// Events in one statement on SQLite: enough that the way to SQLite's thread counts for little.
 pub(crate) const SQLITE_ROWS: usize = 100;
 

@@ -1,4 +1,4 @@
-//! A few new events in one statement, which is a transaction of its own: PostgreSQL only.
+//! New events in one statement, which is a transaction of its own: PostgreSQL only.
 //!
 //! Most transactions of a server are small, and cost less for their rows than for their messages: `BEGIN`, users, events, the
 //! log and `COMMIT` are five questions and five answers, each of which wakes somebody on either side. One statement does the
@@ -22,11 +22,14 @@ use crate::{
     fold::stored_count,
     ingest::{Failure, IngestOutcome},
     ingest_sql::EVENT_COLUMNS,
-    insertion::{COPY_FROM, Insertion, event_columns, first_of_each_id},
+    insertion::{Insertion, event_columns, first_of_each_id},
     new_event::{NewEvent, Violation},
     ordinals::{ORDINAL_COLUMNS, USER_COLUMNS, UserOrdinals},
     rules::Admission,
 };
+
+/// The most events in one statement: more than a server's transactions ever have. Those of importers are larger, and copied.
+const MOST_EVENTS: usize = 5_000;
 
 /// What newcomers, who have no ordinal yet, have done: for each of them, day and event type the number of events.
 const FIRST_COLUMNS: Columns = &[
@@ -43,8 +46,7 @@ impl Store {
         events: &[NewEvent],
         insertion: Insertion,
     ) -> Result<Option<Vec<IngestOutcome>>, Failure> {
-        if self.inner.dialect == Dialect::Sqlite || insertion != Insertion::AllNew || events.len() >= COPY_FROM
-        {
+        if self.inner.dialect == Dialect::Sqlite || insertion != Insertion::AllNew || events.len() > MOST_EVENTS {
             return Ok(None);
         }
         let admission = self.admission();

@@ -30,7 +30,7 @@ use crate::{IngestOutcome, Store, StoreError, TRACE_TARGET, new_event::NewEvent}
 /// five seconds. Longer than a connection is waited for, so that the usual outage is told by its own error.
 const COMMIT_TIMEOUT: Duration = Duration::from_millis(4_500);
 /// How many events must wait before another writer takes some: so many that the price of a commit counts for little.
-const CROWD_EVENTS: usize = 200;
+const CROWD_EVENTS: usize = 40;
 /// How long a transaction that nobody waits for any more may still hold its connection: its statements are ended by the
 /// database long before, unless that is gone without a word.
 const COMMIT_LIMIT: Duration = Duration::from_secs(60);
