@@ -9,5 +9,6 @@ pub mod erase;
 pub mod fold;
 pub mod recount;
 pub mod retention;
+pub mod reuse;
 pub mod set;
 pub mod top_events;

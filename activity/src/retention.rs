@@ -3,12 +3,13 @@
 //! The rules are in `docs/analytics.md`. Everything is sets of users per day; the one thing that sets cannot tell,
 //! whether the return came before or after the entry on the very same day, comes in as [`SameDay::Ordered`].
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     calendar::{Calendar, Day, DayRange, Period},
+    reuse::Reusable,
     set::UserSet,
 };
 
@@ -44,7 +45,7 @@ pub enum SameDay<'a> {
 }
 
 /// What to compute.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The days on which users enter.
     pub range: DayRange,
@@ -148,6 +149,19 @@ pub fn retention(
     calendar: Calendar,
     now: DateTime<Utc>,
 ) -> Retention {
+    retention_with(plan, starts, returns, same_day, calendar, now, &Reusable::default())
+}
+
+/// [`retention`], with counts of an earlier one that still hold.
+pub fn retention_with(
+    plan: &Plan,
+    starts: &DaySets,
+    returns: &DaySets,
+    same_day: SameDay<'_>,
+    calendar: Calendar,
+    now: DateTime<Utc>,
+    reusable: &Reusable,
+) -> Retention {
     let first = plan.period.number_of(plan.range.from);
     let last = plan.period.number_of(plan.range.to);
     let by_period = returns_by_period(plan, returns);
@@ -155,20 +169,25 @@ pub fn retention(
         Criterion::On => BTreeMap::new(),
         Criterion::OnOrAfter => unions_from_each_period_on(&by_period, first),
     };
-    let cohorts = (first..=last).map(|number| {
-        let entered = entries(plan, number, starts);
-        let users = UserSet::union_of(entered.values());
+    let cohorts = (first..=last).enumerate().map(|(position, number)| {
+        let (of_days, of_period) = (OnceCell::new(), OnceCell::new());
+        let entered = || of_days.get_or_init(|| entries(plan, number, starts));
+        let users = || of_period.get_or_init(|| UserSet::union_of(entered().values()));
+        let size = reusable.size(position).unwrap_or_else(|| users().len());
         let retained = |index: u32| {
             let period = number.saturating_add_unsigned(index);
+            if let Some(retained) = reusable.retained(position, index) {
+                return retained;
+            }
             if index == 0 {
                 let later = after_period(&after, period.saturating_add(1));
-                return returned_at_once(plan, number, &entered, &users, returns, same_day, later);
+                return returned_at_once(plan, number, entered(), users(), returns, same_day, later);
             }
             let returned = match plan.criterion {
                 Criterion::On => by_period.get(&period).map(AsRef::as_ref),
                 Criterion::OnOrAfter => after_period(&after, period),
             };
-            returned.map_or(0, |returned: &UserSet| users.and_len(returned))
+            returned.map_or(0, |returned: &UserSet| users().and_len(returned))
         };
         let cell = |index: u32| {
             let period = number.saturating_add_unsigned(index);
@@ -176,13 +195,13 @@ pub fn retention(
             Cell {
                 index,
                 retained,
-                rate: rate(retained, users.len()),
+                rate: rate(retained, size),
                 complete: calendar.end_of(plan.period.days(period).to) <= now,
             }
         };
         Cohort {
             start: plan.period.first_day(number),
-            size: users.len(),
+            size,
             cells: (0..=plan.periods).map(cell).collect(),
         }
     });

@@ -36,7 +36,7 @@ pub(crate) const LOG_COLUMNS: Columns = &[
 pub(crate) type Rows<'a> = BTreeMap<(i32, &'a str), DayDelta>;
 
 impl Store {
-    /// Appends events that were just inserted, and returns the ordinals of their users. `None`, and nothing is appended, if
+    /// Appends events that were just inserted, and returns the ordinals of their users and how many rows there were. `None`, and nothing is appended, if
     /// the database is of another generation than `settings`, or an ordinal is its user's no more (see `ordinals.rs`).
     pub(crate) async fn log<'a>(
         &self,
@@ -44,7 +44,7 @@ impl Store {
         events: &[&'a NewEvent],
         settings: Settings,
         memory: Memory,
-    ) -> Result<Option<UserOrdinals<'a>>, StoreError> {
+    ) -> Result<Option<(UserOrdinals<'a>, usize)>, StoreError> {
         let users: BTreeSet<&str> = events.iter().map(|event| event.user_id()).collect();
         let Some(users) = self.ordinals_of(transaction, users, memory).await? else {
             return Ok(None);
@@ -56,7 +56,8 @@ impl Store {
         values.extend(dialect.list(users.columns()));
         let statement = dialect.statement(&self.inner.sql.append_log, values);
         let appended = transaction.execute_raw(statement).await?.rows_affected();
-        Ok((usize::try_from(appended) == Ok(rows.len())).then_some(users))
+        let count = rows.len();
+        Ok((usize::try_from(appended) == Ok(count)).then_some((users, count)))
     }
 }
 

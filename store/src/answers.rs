@@ -4,9 +4,11 @@
 //! on (which decides what is complete). While the log is empty, the same three numbers mean the same answer, so one small
 //! statement tells whether a kept answer is still exact, also where another server did the writing.
 
-use std::hash::Hash;
+use std::{hash::Hash, sync::Arc};
 
-use activity::{active_users::ActiveUsersPoint, calendar::Day, retention::Retention, top_events::TopEvents};
+use activity::{
+    active_users::ActiveUsersPoint, calendar::Day, retention::Retention, reuse::Earlier, top_events::TopEvents,
+};
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
 use sea_orm::ConnectionTrait;
@@ -18,7 +20,7 @@ use crate::{
 /// How many answers of each kind are kept: more than the charts of a busy team have.
 const KEPT: usize = 256;
 /// Answers of more values than this are not kept: bounds the memory of all of them.
-const LARGEST: usize = 4_000;
+pub(crate) const LARGEST: usize = 4_000;
 
 /// What an answer was computed from: the last fold and the generation of the time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +58,12 @@ impl<Q: Hash + Eq + Clone, A: Size + Clone> Kept<Q, A> {
         let today = store.settings().calendar.day_of(now);
         if let Some((basis, asked_on, answer)) = self.0.get(question)
             && asked_on == today
-            && store.basis().await? == Some(basis)
         {
-            return Ok(answer);
+            if store.basis().await? == Some(basis) {
+                return Ok(answer);
+            }
+            // It never holds again: what the log holds leaves it with another fold. So the next one need not ask.
+            self.0.remove(question);
         }
         let (basis, answer) = computing.await?;
         if let Some(basis) = basis.filter(|_| answer.size() <= LARGEST) {
@@ -93,11 +98,16 @@ impl Size for Retention {
     }
 }
 
+/// How many retentions are kept to compute the next ones from.
+const EARLIER: usize = 64;
+
 /// Kept answers of every kind.
 pub(crate) struct Answers {
     pub(crate) active_users: Kept<ActiveUsersQuestion, Vec<ActiveUsersPoint>>,
     pub(crate) top_events: Kept<TopEventsQuestion, TopEvents>,
     pub(crate) retention: Kept<RetentionQuestion, Retention>,
+    /// What still holds of a retention while events come in.
+    pub(crate) earlier_retention: Cache<RetentionQuestion, Arc<Earlier>>,
 }
 
 impl Answers {
@@ -106,6 +116,7 @@ impl Answers {
             active_users: Kept::new(),
             top_events: Kept::new(),
             retention: Kept::new(),
+            earlier_retention: Cache::new(EARLIER),
         }
     }
 }

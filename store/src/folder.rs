@@ -1,7 +1,7 @@
 //! The folder: folds shortly after commits, for as long as it is kept running.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ use crate::{Store, StoreError, writer::Observer};
 /// How a folder works.
 #[derive(Clone)]
 pub struct FolderOptions {
-    /// How long it waits after a commit, so that one fold takes many commits.
+    /// How long it waits after a commit, so that one fold takes many commits; less where much is appended meanwhile.
     pub delay: Duration,
     /// How often it looks although nothing woke it: other servers and importers append too.
     pub idle: Duration,
@@ -55,9 +55,10 @@ async fn run(store: Store, options: FolderOptions, stop: Arc<Notify>) {
         if woken {
             tokio::select! {
                 () = stop.notified() => return,
-                () = tokio::time::sleep(options.delay) => {}
+                () = wait(&store, options.delay) => {}
             }
         }
+        store.inner.unfolded_rows.store(0, Ordering::Relaxed);
         if let Err(error) = fold_what_is_there(&store, &options, since).await {
             warn!(error = %chain(&error), "fold failed, trying again");
             tokio::select! {
@@ -66,6 +67,16 @@ async fn run(store: Store, options: FolderOptions, stop: Arc<Notify>) {
             }
             store.inner.appended.notify_one();
         }
+    }
+}
+
+/// Waits so long, or until there is much to fold: then a quarter of that at least, for a fold costs as much whether it takes
+/// little or much.
+async fn wait(store: &Store, delay: Duration) {
+    tokio::time::sleep(delay / 4).await;
+    tokio::select! {
+        () = store.inner.much_to_fold.notified() => {}
+        () = tokio::time::sleep(delay - delay / 4) => {}
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a question begins with: one statement that reads, at one moment, the counts of the days in range and what the
 //! log still holds. Sets come after it, mostly from the cache, and [`View`] puts the log on top of them with the same
 //! fold that the folder uses: an answer is the same before and after folding.
+//!
+//! Between two folds only the log changes. So what was read of the stored rows is kept ([`crate::kept_rows`]), and the
+//! statement leaves them out where it finds the fold that they are of.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -11,6 +14,7 @@ use activity::{
     active_users::{DayCounts, users_before},
     calendar::{Day, DayRange},
     fold::{DayActivity, DayDelta, FacetActivity, FacetDelta, fold},
+    reuse::{CHANGING, Marks},
     set::UserSet,
 };
 use sea_orm::{ConnectionTrait, QueryResult};
@@ -22,6 +26,7 @@ use crate::{
     dialect::{Column, Dialect},
     error::StoreError,
     ingest_sql::NAME_COLUMNS,
+    kept_rows::StoredRows,
     sets::{Keeping, LoadedSets, WantedSets},
     settings,
 };
@@ -30,7 +35,7 @@ use crate::{
 const MAX_RESTARTS: u32 = 3;
 
 /// Which facets and days a question is about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FrameRequest {
     /// The facet of everybody.
     pub(crate) everybody: bool,
@@ -42,13 +47,20 @@ pub(crate) struct FrameRequest {
     pub(crate) range: DayRange,
 }
 
+impl FrameRequest {
+    /// Whether the facet of an event type is asked for.
+    fn is_about(&self, name: &str) -> bool {
+        !name.is_empty() && (self.every_type || self.names.iter().any(|asked| asked == name))
+    }
+}
+
 /// A facet at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct FacetFrame {
     /// The event type; `None` is everybody.
     pub(crate) name: Option<String>,
     pub(crate) facet: i32,
-    seen_version: i64,
+    pub(crate) seen_version: i64,
     /// The stored rows in range, and every one from the earliest day of `delta` on.
     pub(crate) rows: BTreeMap<Day, (DayCounts, i64)>,
     /// What the log holds and the rows do not have yet.
@@ -135,6 +147,10 @@ pub(crate) struct Need {
 /// Later than any day with events.
 pub(crate) const LAST_DAY: Day = Day::new(i32::MAX);
 
+/// How many days after the end of its range a question reads to the end of all days: then what it has read serves it also when
+/// the log holds something.
+const NEAR_DAYS: i32 = 7;
+
 /// A need for counts alone.
 pub(crate) fn no_days() -> DayRange {
     DayRange {
@@ -149,6 +165,8 @@ pub(crate) struct View {
     pub(crate) frame: Frame,
     /// By position in the frame: the days whose sets were loaded, and who was ever seen, if that was.
     sets: BTreeMap<usize, FacetActivity>,
+    /// By position in the frame: the days whose sets are not those of the stored rows.
+    changed: BTreeMap<usize, BTreeSet<Day>>,
 }
 
 impl View {
@@ -156,6 +174,7 @@ impl View {
         let mut view = Self {
             frame,
             sets: BTreeMap::new(),
+            changed: BTreeMap::new(),
         };
         for need in needs {
             view.put_together(need.position, loaded);
@@ -182,15 +201,17 @@ impl View {
             days: rows.collect(),
         };
         if !facet.delta.is_empty() {
-            for day in fold(&mut activity, &std::mem::take(&mut facet.delta)) {
-                let row = &activity.days[&day];
+            let changed = fold(&mut activity, &std::mem::take(&mut facet.delta));
+            for day in &changed {
+                let row = &activity.days[day];
                 let counts = DayCounts {
                     events: row.events,
                     users: row.active.len(),
                     new_users: row.joined.len(),
                 };
-                facet.rows.entry(day).or_default().0 = counts;
+                facet.rows.entry(*day).or_default().0 = counts;
             }
+            self.changed.insert(position, changed);
         }
         self.sets.insert(position, activity);
     }
@@ -202,6 +223,19 @@ impl View {
             .iter()
             .map(|(day, row)| (*day, row.0))
             .collect()
+    }
+
+    /// What tells the sets of a facet on the days of `range` from those of another moment.
+    pub(crate) fn marks(&self, position: usize, range: DayRange) -> Marks {
+        let changed = self.changed.get(&position);
+        let mark = |(day, _)| {
+            let stored = self.frame.facets[position].rows.get(&day);
+            match stored.filter(|_| !changed.is_some_and(|changed| changed.contains(&day))) {
+                Some((_, version)) => (day, *version),
+                None => (day, CHANGING),
+            }
+        };
+        self.sets(position, range).map(mark).collect()
     }
 
     /// The sets of a facet on the days of `range`, as far as they were needed.
@@ -277,30 +311,22 @@ impl Store {
         Ok(View::new(frame, &needs, &loaded))
     }
 
-    /// Reads a frame in one statement.
+    /// Reads a frame in one statement; in a second one where what is kept of the stored rows turns out not to be enough.
     pub(crate) async fn frame(
         &self,
         connection: &impl ConnectionTrait,
         request: &FrameRequest,
     ) -> Result<Frame, StoreError> {
         for _ in 0..MAX_RESTARTS {
-            let names = vec![Column::Text(request.names.clone())];
-            let single = vec![
-                i32::from(request.everybody).into(),
-                i32::from(request.every_type).into(),
-                request.range.from.number().into(),
-                request.range.to.number().into(),
-                i32::from(request.every_type || !request.names.is_empty()).into(),
-            ];
-            let statement = self
-                .inner
-                .dialect
-                .list_statement(&self.inner.sql.frame, names, single);
-            let frame = read_frame(request, &connection.query_all_raw(statement).await?)?;
-            if frame.timezone == self.timezone().name() {
-                return Ok(frame);
+            let kept = self.inner.kept_rows.get(request);
+            let mut frame = self.read_frame(connection, request, kept.as_deref()).await?;
+            if frame.is_none() {
+                frame = self.read_frame(connection, request, None).await?;
             }
-            self.reload_rules(&self.inner.write).await?;
+            match frame {
+                Some(frame) if frame.timezone == self.timezone().name() => return Ok(frame),
+                _ => self.reload_rules(&self.inner.write).await?,
+            }
         }
         Err(StoreError::Mismatch(
             "the reporting time zone of this database keeps changing".to_owned(),
@@ -308,7 +334,63 @@ impl Store {
     }
 }
 
-fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, StoreError> {
+impl Store {
+    /// Reads a frame with the stored rows that are known, if they are still those of the database. `None` if they are not
+    /// enough.
+    async fn read_frame(
+        &self,
+        connection: &impl ConnectionTrait,
+        request: &FrameRequest,
+        known: Option<&StoredRows>,
+    ) -> Result<Option<Frame>, StoreError> {
+        let (from, to) = (request.range.from, request.range.to);
+        let near = self.inner.kept_rows.latest_day() <= to.plus(NEAR_DAYS);
+        let read_to = if near { LAST_DAY } else { to };
+        let number = |number: fn(&StoredRows) -> i64| known.map_or(String::new(), |known| number(known).to_string());
+        let names = vec![Column::Text(request.names.clone())];
+        let single = vec![
+            i32::from(request.everybody).into(),
+            i32::from(request.every_type).into(),
+            from.number().into(),
+            to.number().into(),
+            i32::from(request.every_type || !request.names.is_empty()).into(),
+            read_to.number().into(),
+            number(|known| known.fold).into(),
+            number(|known| known.generation).into(),
+        ];
+        let statement = self
+            .inner
+            .dialect
+            .list_statement(&self.inner.sql.frame, names, single);
+        let rows = connection.query_all_raw(statement).await?;
+        let (mut frame, log) = read_rows(&rows)?;
+        let of_log = |row: &&QueryResult| row.try_get_by_index::<i32>(3).map(Day::new);
+        let earliest = log.iter().map(of_log).collect::<Result<Vec<Day>, _>>()?.into_iter().min();
+        let needed = DayRange {
+            from: earliest.map_or(from, |day| day.min(from)),
+            to: if earliest.is_some() { LAST_DAY } else { to },
+        };
+        match known.filter(|known| known.fold == frame.fold && known.generation == frame.generation) {
+            Some(known) if known.days.from > needed.from || known.days.to < needed.to => return Ok(None),
+            Some(known) => frame.facets.clone_from(&known.facets),
+            None => {
+                let days = DayRange {
+                    from: needed.from,
+                    to: needed.to.max(read_to),
+                };
+                self.inner.kept_rows.keep(request, &frame, days);
+            }
+        }
+        let complete = add_log(&mut frame, request, &log)?;
+        if !complete && known.is_none() {
+            return Err(StoreError::internal("there is no facet for an event type of the log"));
+        }
+        Ok(complete.then_some(frame))
+    }
+}
+
+/// What the stored rows say, and the rows of the log.
+fn read_rows(rows: &[QueryResult]) -> Result<(Frame, Vec<&QueryResult>), StoreError> {
     let mut frame = Frame {
         generation: 0,
         fold: 0,
@@ -317,8 +399,6 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
         facets: Vec::new(),
     };
     let mut positions: BTreeMap<i32, usize> = BTreeMap::new();
-    let mut by_name: BTreeMap<String, usize> = BTreeMap::new();
-    let mut everybody = None;
     let mut log = Vec::new();
     for row in rows {
         match row.try_get_by_index::<i32>(0)? {
@@ -340,10 +420,6 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
                 let name =
                     (row.try_get_by_index::<i64>(4)? == 0).then_some(row.try_get_by_index::<String>(2)?);
                 positions.insert(facet, frame.facets.len());
-                match &name {
-                    Some(name) => by_name.insert(name.clone(), frame.facets.len()),
-                    None => everybody.replace(frame.facets.len()),
-                };
                 frame.facets.push(FacetFrame {
                     name,
                     facet,
@@ -357,21 +433,34 @@ fn read_frame(request: &FrameRequest, rows: &[QueryResult]) -> Result<Frame, Sto
             _ => log.push(row),
         }
     }
-    let everybody = everybody.filter(|_| request.everybody);
+    Ok((frame, log))
+}
+
+/// Adds what the log says. False if it has an event type of the request that the frame has no facet of.
+fn add_log(frame: &mut Frame, request: &FrameRequest, log: &[&QueryResult]) -> Result<bool, StoreError> {
+    let everybody = frame.position(None).filter(|_| request.everybody);
+    let by_name: HashMap<String, usize> = (0..)
+        .zip(&frame.facets)
+        .filter_map(|(position, facet)| Some((facet.name.clone()?, position)))
+        .collect();
     for row in log {
         let day = Day::new(row.try_get_by_index(3)?);
         let new = DayDelta {
             events: row.try_get_by_index::<i64>(4)?.unsigned_abs(),
             users: users_of_rows(row.try_get_by_index(8)?, row.try_get_by_index(9)?)?,
         };
-        let of_type = by_name.get(&row.try_get_by_index::<String>(2)?).copied();
+        let name: String = row.try_get_by_index(2)?;
+        let of_type = by_name.get(&name).copied();
+        if of_type.is_none() && request.is_about(&name) {
+            return Ok(false);
+        }
         for position in of_type.into_iter().chain(everybody) {
             let facet = &mut frame.facets[position];
             facet.delta.entry(day).or_default().add(&new);
             facet.unfolded.insert(day);
         }
     }
-    Ok(frame)
+    Ok(true)
 }
 
 /// The users of a list of ordinals with commas between them.
@@ -401,21 +490,27 @@ fn add_row(frame: &mut Frame, positions: &BTreeMap<i32, usize>, row: &QueryResul
 }
 
 /// Reads a frame. Part 0: settings. Part 1: the facets. Part 2: their rows in range, and from the earliest day on
-/// that the log touches; with a log, also the days after the range, whose newcomers may turn out to have come earlier.
+/// that the log touches; with a log, also the days after the range, whose newcomers may turn out to have come earlier. Both are
+/// left out where the fold and the generation are those that the caller knows them of.
 /// Part 3: the log up to the end of the range (later events change nothing in it), for each day and, where types are asked
 /// for, event type the number of events and the users.
 pub(crate) fn frame_sql(dialect: Dialect) -> String {
     let wanted = dialect.rows("wanted", NAME_COLUMNS);
-    let [everybody, every_type, from, to, by_type] =
-        [0, 1, 2, 3, 4].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
+    let [everybody, every_type, from, to, by_type, read_to, fold, generation] =
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
     let (users, sets, none) = (joined_users(dialect), joined_sets(dialect), dialect.no_bytes());
     format!(
         "-- store: frame
 WITH facet AS (
   SELECT facet_id, kind, name, version
   FROM facets
-  WHERE (kind = 'all' AND {everybody} = 1)
-    OR (kind = 'event_type' AND ({every_type} = 1 OR name IN (SELECT wanted.name FROM {wanted})))
+  WHERE ((kind = 'all' AND {everybody} = 1)
+      OR (kind = 'event_type' AND ({every_type} = 1 OR name IN (SELECT wanted.name FROM {wanted}))))
+    AND EXISTS (
+      SELECT 1
+      FROM settings
+      WHERE (key = 'fold' AND value <> {fold}) OR (key = 'generation' AND value <> {generation})
+    )
 )
 SELECT 0 AS part, 0 AS facet_id, key AS name, 0 AS day, 0 AS a, 0 AS b, 0 AS c, 0 AS version, value AS users, {none} AS sets
 FROM settings
@@ -427,7 +522,7 @@ UNION ALL
 SELECT 2, activity.facet_id, '', activity.day, activity.events, activity.users, activity.new_users, activity.version, '', {none}
 FROM facet
 JOIN activity ON activity.facet_id = facet.facet_id
-WHERE activity.day <= CASE WHEN EXISTS (SELECT 1 FROM activity_log WHERE day <= {to}) THEN 2147483647 ELSE {to} END
+WHERE activity.day <= CASE WHEN EXISTS (SELECT 1 FROM activity_log WHERE day <= {to}) THEN 2147483647 ELSE {read_to} END
   AND activity.day >= COALESCE((SELECT MIN(day) FROM activity_log WHERE day < {from}), {from})
 UNION ALL
 SELECT 3, 0, name, day, CAST(SUM(events) AS bigint), 0, 0, 0, {users}, {sets}

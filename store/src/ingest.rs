@@ -259,7 +259,7 @@ impl Store {
             .into_iter()
             .filter(|event| new.contains(&event.event_id))
             .collect();
-        let mut users = UserOrdinals::default();
+        let (mut users, mut log_rows) = (UserOrdinals::default(), 0);
         if !stored.is_empty() {
             if let Some(retired) = settings.retired_ids {
                 lift_ids(&transaction, self.inner.dialect, retired).await?;
@@ -275,7 +275,7 @@ impl Store {
                     true => StoreError::internal("users of new events have no ordinal").into(),
                 });
             };
-            users = logged;
+            (users, log_rows) = logged;
         }
         transaction
             .commit()
@@ -285,7 +285,7 @@ impl Store {
         self.remember_commit(new_types, !stored.is_empty(), settings.generation);
         self.inner.ordinals.remember(&users);
         if !stored.is_empty() || attempt.in_doubt {
-            self.announce_stored();
+            self.announce_stored(log_rows);
         }
         let known = Known {
             events: known,

@@ -37,6 +37,7 @@ mod ingest;
 mod ingest_sql;
 mod insertion;
 pub mod json;
+mod kept_rows;
 mod keys;
 pub mod new_event;
 mod one_statement;
@@ -86,6 +87,7 @@ use crate::{
     erased_users::ErasedUsers,
     events_sql::EventsSql,
     insertion::SQLITE_ROWS,
+    kept_rows::KeptRows,
     ordinals::Ordinals,
     pulse::{Pulse, attend},
     rules::Rules,
@@ -204,12 +206,17 @@ struct Inner {
     sql: SqlTexts,
     cache: SetCache,
     answers: Answers,
+    kept_rows: KeptRows,
     rules: RwLock<Rules>,
     ordinals: Ordinals,
     /// How many of the next transactions look for known ids before they insert.
     careful_transactions: AtomicU32,
     /// Woken after every commit that appended to the log.
     appended: Notify,
+    /// How many rows were appended here since the folder began its last fold.
+    unfolded_rows: AtomicU64,
+    /// Woken when those are many.
+    much_to_fold: Notify,
     /// How many commits with new events there were here.
     commits: watch::Sender<u64>,
     /// Whether somebody is telling other processes of them.
@@ -334,10 +341,13 @@ impl Store {
             sql: SqlTexts::new(dialect),
             cache: SetCache::new(options.cache_bytes),
             answers: Answers::new(),
+            kept_rows: KeptRows::new(),
             rules: RwLock::new(Rules::new(settings, erased)),
             ordinals: Ordinals::new(),
             careful_transactions: AtomicU32::new(0),
             appended: Notify::new(),
+            unfolded_rows: AtomicU64::new(0),
+            much_to_fold: Notify::new(),
             commits: watch::Sender::new(0),
             notifying: AtomicBool::new(false),
             process: Uuid::new_v4(),

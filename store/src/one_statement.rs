@@ -62,11 +62,11 @@ impl Store {
         }
         let users: BTreeSet<&str> = new.iter().map(|event| event.user_id()).collect();
         let (users, newcomers) = self.known_ordinals(&self.inner.write, users).await?;
-        if !self.write_in_one(&new, &admission, &users, &newcomers).await? {
+        let Some(rows) = self.write_in_one(&new, &admission, &users, &newcomers).await? else {
             return Ok(None);
-        }
+        };
         self.inner.ordinals.remember(&users);
-        self.announce_stored();
+        self.announce_stored(rows);
         let outcome = |position| match refused.get(&position) {
             Some(violation) => IngestOutcome::Refused(violation.clone()),
             None => IngestOutcome::Stored,
@@ -74,14 +74,15 @@ impl Store {
         Ok(Some((0..events.len()).map(outcome).collect()))
     }
 
-    /// Runs the statement. False, and nothing is written, where somebody else has just made one of the newcomers.
+    /// Runs the statement and returns how many rows the log has of it. `None`, and nothing is written, where somebody else has
+    /// just made one of the newcomers.
     async fn write_in_one(
         &self,
         new: &[&NewEvent],
         admission: &Admission,
         users: &UserOrdinals<'_>,
         newcomers: &BTreeSet<&str>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<usize>, Failure> {
         let dialect = self.inner.dialect;
         let calendar = admission.settings.calendar;
         let (of_newcomers, of_known): (Vec<&NewEvent>, Vec<&NewEvent>) =
@@ -106,11 +107,13 @@ impl Store {
         values.push(admission.settings.generation.to_string().into());
         let statement = dialect.statement(&self.inner.sql.ingest_in_one, values);
         match self.inner.write.execute_raw(statement).await {
-            Ok(done) if done.rows_affected() == (rows.len() + firsts.len()) as u64 => Ok(true),
+            Ok(done) if done.rows_affected() == (rows.len() + firsts.len()) as u64 => {
+                Ok(Some(rows.len() + firsts.len()))
+            }
             Ok(_) => Err(Failure::OtherGeneration),
             Err(error) => match error.sql_err() {
                 Some(SqlErr::UniqueConstraintViolation(_)) if table_of(&error).as_deref() == Some("users") => {
-                    Ok(false)
+                    Ok(None)
                 }
                 Some(SqlErr::UniqueConstraintViolation(_)) => Err(Failure::KnownId),
                 _ => Err(match StoreError::from(error) {

@@ -4,14 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use activity::{
     calendar::{Day, DayRange, Period},
-    retention::{Criterion, DaySets, Entry, Plan, Retention, SameDay, retention},
+    retention::{Criterion, DaySets, Entry, Plan, Retention, SameDay, retention, retention_with},
+    reuse::{Earlier, Marks},
     set::UserSet,
 };
 use chrono::{DateTime, Utc};
 
 use crate::{
     Store, StoreError,
-    answers::Basis,
+    answers::{Basis, LARGEST, Size as _},
     database::begin_snapshot,
     frame::{Frame, FrameRequest, Need, View},
     same_day::SameDayQuestion,
@@ -198,8 +199,23 @@ impl Store {
             (None, _, _) => SameDay::EntryReturns,
         };
         let calendar = self.settings().calendar;
+        let earlier = self.inner.answers.earlier_retention.get(question);
+        let (starts, returns) = inputs.marks(question, plan);
+        let reusable = earlier.map(|earlier| earlier.reusable(plan, &starts, &returns));
+        let answer = retention_with(
+            plan,
+            &inputs.starts,
+            &inputs.returns,
+            same_day,
+            calendar,
+            now,
+            &reusable.unwrap_or_default(),
+        );
+        if answer.size() <= LARGEST {
+            let earlier = Arc::new(Earlier::new(*plan, starts, returns, &answer));
+            self.inner.answers.earlier_retention.insert(question.clone(), earlier);
+        }
         let compute = |same_day| retention(plan, &inputs.starts, &inputs.returns, same_day, calendar, now);
-        let answer = compute(same_day);
         if let (Some(mut order), Some(horizon)) = (order.clone(), inputs.unknown_before()) {
             // If none of those who might have returned did, and if all of them did.
             for day in &inputs.expired_days {
@@ -270,6 +286,18 @@ impl Inputs {
     /// The horizon, if the order on some day before it matters.
     fn unknown_before(&self) -> Option<Day> {
         self.view.frame.horizon.filter(|_| !self.expired_days.is_empty())
+    }
+
+    /// What tells the sets from those of another moment.
+    fn marks(&self, question: &RetentionQuestion, plan: &Plan) -> (Marks, Marks) {
+        let of = |name: &Option<String>, range| {
+            let position = self.view.frame.position(name.as_deref());
+            position.map_or(Marks::new(), |position| self.view.marks(position, range))
+        };
+        (
+            of(&question.start_event, plan.start_days()),
+            of(&question.return_event, plan.return_days()),
+        )
     }
 
     fn same_day_question(&self) -> Option<SameDayQuestion<'_>> {

@@ -22,6 +22,8 @@ use uuid::Uuid;
 use crate::{Store, database::ACQUIRE_TIMEOUT, dialect::Dialect, pulse::attend};
 
 const CHANNEL: &str = "kohorta_stored";
+/// How many rows in the log are so many that the folder does not wait any longer: every question reads all of them.
+const MUCH_TO_FOLD: u64 = 1_000;
 /// The least time between two notifications of one process.
 const NOTIFY_PAUSE: Duration = Duration::from_millis(50);
 /// How long one may take before its connection is taken to have died without a word.
@@ -33,9 +35,13 @@ pub(crate) const NOTIFY: &str = "-- store: notify
 SELECT pg_notify($1, $2)";
 
 impl Store {
-    /// Says that a transaction with new events was committed.
-    pub(crate) fn announce_stored(&self) {
+    /// Says that a transaction with new events was committed, which has appended so many rows to the log.
+    pub(crate) fn announce_stored(&self, rows: usize) {
         self.inner.appended.notify_one();
+        let before = self.inner.unfolded_rows.fetch_add(rows as u64, Ordering::Relaxed);
+        if before + rows as u64 >= MUCH_TO_FOLD {
+            self.inner.much_to_fold.notify_one();
+        }
         self.inner.commits.send_modify(|commits| *commits += 1);
         let first = || !self.inner.notifying.swap(true, Ordering::AcqRel);
         if self.inner.dialect == Dialect::Postgres && first() {

@@ -58,7 +58,7 @@ impl Selected {
                 if !members.keys().all(|key| expected.any(|other| other == key)) {
                     members.sort_by_cached_key(|key, _| self.0.get_index_of(key).unwrap_or(usize::MAX));
                 }
-                for (key, inside) in &self.0 {
+                for (key, inside) in self.0.iter().filter(|(_, inside)| !inside.0.is_empty()) {
                     if let Some(member) = members.get_mut(key) {
                         inside.put_in_order(member);
                     }

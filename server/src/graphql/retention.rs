@@ -9,7 +9,7 @@ use super::arguments::{bounded, day_range, event_type};
 use super::error::{ApiError, Result};
 use super::guard::Needs;
 use super::resources::Resources;
-use super::rows::{Row, Rows};
+use super::rows::{PlainFields, Row, Rows};
 use super::scalars::{Count, LocalDate, TimeZone};
 use crate::limits::{MAX_RETENTION_CELLS, MAX_RETENTION_PERIODS};
 
@@ -153,9 +153,9 @@ impl From<ReturnCriterion> for Criterion {
 #[derive(SimpleObject)]
 pub(super) struct Retention {
     /// One cohort for each period of the range, oldest first, also where nobody started.
-    cohorts: Vec<RetentionCohort>,
+    cohorts: Rows<RetentionCohort>,
     /// Complete cells only: sum of retained over sum of sizes.
-    pooled: Vec<RetentionAverage>,
+    pooled: Rows<RetentionAverage>,
     /// The reporting time zone, in which periods begin and end.
     timezone: TimeZone,
 }
@@ -227,6 +227,36 @@ impl From<Cell> for RetentionCell {
             rate: cell.rate,
             complete: cell.complete,
         }
+    }
+}
+
+impl Row for RetentionCohort {
+    fn value(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "start" => self.start.to_value(),
+            "size" => self.size.to_value(),
+            _ => return None,
+        })
+    }
+
+    fn object(&self, name: &str, fields: &PlainFields<'_>) -> Option<Value> {
+        match name {
+            "cells" => fields.of_rows(&self.cells.0),
+            _ => None,
+        }
+    }
+}
+
+impl Row for RetentionAverage {
+    fn value(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "index" => self.index.into(),
+            "rate" => self.rate.map_or(Value::Null, Value::from),
+            "retained" => self.retained.to_value(),
+            "size" => self.size.to_value(),
+            "cohorts" => self.cohorts.into(),
+            _ => return None,
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{Field, Selection, SelectionSet};
 use async_graphql::registry::Registry;
 use async_graphql::resolver_utils::resolve_list;
@@ -85,15 +86,16 @@ impl<'a> PlainFields<'a> {
 
     /// These fields of `row`; none if one is not at hand.
     pub(super) fn of_row<T: Row>(&self, row: &T) -> Option<Value> {
-        let members = self.0.iter().map(|field| {
+        let mut members = IndexMap::with_capacity(self.0.len());
+        for field in &self.0 {
             let value = match &field.inside {
                 Some(inside) => row.object(field.name, inside),
                 None if field.name == "__typename" => Some(Value::String(T::type_name().into_owned())),
                 None => row.value(field.name),
             };
-            Some((field.key.clone(), value?))
-        });
-        members.collect::<Option<_>>().map(Value::Object)
+            members.insert(field.key.clone(), value?);
+        }
+        Some(Value::Object(members))
     }
 }
 

@@ -1,0 +1,82 @@
+//! What questions have read of the stored rows, kept until the next fold.
+//!
+//! The counts of a range of days change with a fold, an erasure, a rebuild or an expiry, and each of those has another number
+//! (the fold's, or the generation). While events come in, a question so reads the log and nothing else, but for the first one
+//! after each fold.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI32, Ordering},
+};
+
+use activity::calendar::{Day, DayRange};
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::frame::{FacetFrame, Frame, FrameRequest};
+
+/// The bound of what is kept, in bytes: some hundred questions about a month of every event type.
+const KEPT_BYTES: u64 = 8 * 1024 * 1024;
+/// What a row takes, and a facet beside its rows.
+const ROW_BYTES: u64 = 64;
+const FACET_BYTES: u64 = 256;
+
+/// The facets of a request with their stored rows.
+pub(crate) struct StoredRows {
+    pub(crate) fold: i64,
+    pub(crate) generation: i64,
+    /// The days whose rows were read.
+    pub(crate) days: DayRange,
+    /// Without anything of the log.
+    pub(crate) facets: Vec<FacetFrame>,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<FrameRequest, Arc<StoredRows>> for ByBytes {
+    fn weight(&self, request: &FrameRequest, kept: &Arc<StoredRows>) -> u64 {
+        let names: usize = request.names.iter().map(|name| name.len() + 64).sum();
+        let rows: usize = kept.facets.iter().map(|facet| facet.rows.len()).sum();
+        FACET_BYTES * (1 + kept.facets.len() as u64) + ROW_BYTES * rows as u64 + names as u64
+    }
+}
+
+/// What is kept of all questions.
+pub(crate) struct KeptRows {
+    by_request: Cache<FrameRequest, Arc<StoredRows>, ByBytes>,
+    /// The latest day that any of them had, which only decides how much is read at once.
+    latest_day: AtomicI32,
+}
+
+impl KeptRows {
+    pub(crate) fn new() -> Self {
+        const ESTIMATED_REQUESTS: usize = 128;
+        Self {
+            by_request: Cache::with_weighter(ESTIMATED_REQUESTS, KEPT_BYTES, ByBytes),
+            latest_day: AtomicI32::new(i32::MIN),
+        }
+    }
+
+    pub(crate) fn get(&self, request: &FrameRequest) -> Option<Arc<StoredRows>> {
+        self.by_request.get(request)
+    }
+
+    /// Keeps the rows of a frame, in which nothing of the log is yet.
+    pub(crate) fn keep(&self, request: &FrameRequest, frame: &Frame, days: DayRange) {
+        let latest = frame.facets.iter().filter_map(|facet| facet.rows.keys().next_back());
+        if let Some(latest) = latest.max() {
+            self.latest_day.fetch_max(latest.number(), Ordering::Relaxed);
+        }
+        let kept = StoredRows {
+            fold: frame.fold,
+            generation: frame.generation,
+            days,
+            facets: frame.facets.clone(),
+        };
+        self.by_request.insert(request.clone(), Arc::new(kept));
+    }
+
+    pub(crate) fn latest_day(&self) -> Day {
+        Day::new(self.latest_day.load(Ordering::Relaxed))
+    }
+}
