@@ -149,7 +149,15 @@ pub fn retention(
     calendar: Calendar,
     now: DateTime<Utc>,
 ) -> Retention {
-    retention_with(plan, starts, returns, same_day, calendar, now, &Reusable::default())
+    retention_with(
+        plan,
+        starts,
+        returns,
+        same_day,
+        calendar,
+        now,
+        &Reusable::default(),
+    )
 }
 
 /// [`retention`], with counts of an earlier one that still hold.

@@ -66,7 +66,8 @@ impl Earlier {
         let first = plan.period.number_of(plan.range.from);
         let cohorts = (first..).zip(&self.cohorts).map(|(number, counts)| {
             let same = !starts.contains(&number);
-            let of_cell = |(period, retained): (i32, &u64)| (same && !returns.contains(&period)).then_some(*retained);
+            let of_cell =
+                |(period, retained): (i32, &u64)| (same && !returns.contains(&period)).then_some(*retained);
             Counts {
                 size: same.then_some(counts.size),
                 retained: (number..).zip(&counts.retained).map(of_cell).collect(),
@@ -120,7 +121,8 @@ mod tests {
         let users = btree_set(0_u32..12, 0..8);
         vec(option::of(users), DAYS as usize).prop_map(|days| {
             let numbered = (0..).map(Day::new).zip(days);
-            let present = numbered.filter_map(|(day, users)| Some((day, Arc::new(users?.into_iter().collect()))));
+            let present =
+                numbered.filter_map(|(day, users)| Some((day, Arc::new(users?.into_iter().collect()))));
             present.collect()
         })
     }
@@ -220,7 +222,8 @@ mod tests {
         let earlier = Earlier::new(plan, marks.clone(), marks.clone(), &answer);
         let later = Marks::from_iter([(Day::new(0), 1), (Day::new(3), CHANGING)]);
         let reusable = earlier.reusable(&plan, &marks, &later);
-        let missing = |cohort: usize| (0..=3).filter(move |index| reusable.retained(cohort, *index).is_none());
+        let missing =
+            |cohort: usize| (0..=3).filter(move |index| reusable.retained(cohort, *index).is_none());
         assert_eq!(missing.clone()(0).collect::<Vec<_>>(), [3]);
         assert_eq!(missing.clone()(1).collect::<Vec<_>>(), [2]);
         assert_eq!(missing(2).collect::<Vec<_>>(), [1]);

@@ -7,7 +7,8 @@
 use std::{hash::Hash, sync::Arc};
 
 use activity::{
-    active_users::ActiveUsersPoint, calendar::Day, retention::Retention, reuse::Earlier, top_events::TopEvents,
+    active_users::ActiveUsersPoint, calendar::Day, retention::Retention, reuse::Earlier,
+    top_events::TopEvents,
 };
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;

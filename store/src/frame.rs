@@ -346,7 +346,8 @@ impl Store {
         let (from, to) = (request.range.from, request.range.to);
         let near = self.inner.kept_rows.latest_day() <= to.plus(NEAR_DAYS);
         let read_to = if near { LAST_DAY } else { to };
-        let number = |number: fn(&StoredRows) -> i64| known.map_or(String::new(), |known| number(known).to_string());
+        let number =
+            |number: fn(&StoredRows) -> i64| known.map_or(String::new(), |known| number(known).to_string());
         let names = vec![Column::Text(request.names.clone())];
         let single = vec![
             i32::from(request.everybody).into(),
@@ -365,7 +366,12 @@ impl Store {
         let rows = connection.query_all_raw(statement).await?;
         let (mut frame, log) = read_rows(&rows)?;
         let of_log = |row: &&QueryResult| row.try_get_by_index::<i32>(3).map(Day::new);
-        let earliest = log.iter().map(of_log).collect::<Result<Vec<Day>, _>>()?.into_iter().min();
+        let earliest = log
+            .iter()
+            .map(of_log)
+            .collect::<Result<Vec<Day>, _>>()?
+            .into_iter()
+            .min();
         let needed = DayRange {
             from: earliest.map_or(from, |day| day.min(from)),
             to: if earliest.is_some() { LAST_DAY } else { to },
@@ -383,7 +389,9 @@ impl Store {
         }
         let complete = add_log(&mut frame, request, &log)?;
         if !complete && known.is_none() {
-            return Err(StoreError::internal("there is no facet for an event type of the log"));
+            return Err(StoreError::internal(
+                "there is no facet for an event type of the log",
+            ));
         }
         Ok(complete.then_some(frame))
     }
@@ -496,8 +504,16 @@ fn add_row(frame: &mut Frame, positions: &BTreeMap<i32, usize>, row: &QueryResul
 /// for, event type the number of events and the users.
 pub(crate) fn frame_sql(dialect: Dialect) -> String {
     let wanted = dialect.rows("wanted", NAME_COLUMNS);
-    let [everybody, every_type, from, to, by_type, read_to, fold, generation] =
-        [0, 1, 2, 3, 4, 5, 6, 7].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
+    let [
+        everybody,
+        every_type,
+        from,
+        to,
+        by_type,
+        read_to,
+        fold,
+        generation,
+    ] = [0, 1, 2, 3, 4, 5, 6, 7].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
     let (users, sets, none) = (joined_users(dialect), joined_sets(dialect), dialect.no_bytes());
     format!(
         "-- store: frame

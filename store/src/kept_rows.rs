@@ -63,7 +63,10 @@ impl KeptRows {
 
     /// Keeps the rows of a frame, in which nothing of the log is yet.
     pub(crate) fn keep(&self, request: &FrameRequest, frame: &Frame, days: DayRange) {
-        let latest = frame.facets.iter().filter_map(|facet| facet.rows.keys().next_back());
+        let latest = frame
+            .facets
+            .iter()
+            .filter_map(|facet| facet.rows.keys().next_back());
         if let Some(latest) = latest.max() {
             self.latest_day.fetch_max(latest.number(), Ordering::Relaxed);
         }

@@ -46,7 +46,10 @@ impl Store {
         events: &[NewEvent],
         insertion: Insertion,
     ) -> Result<Option<Vec<IngestOutcome>>, Failure> {
-        if self.inner.dialect == Dialect::Sqlite || insertion != Insertion::AllNew || events.len() > MOST_EVENTS {
+        if self.inner.dialect == Dialect::Sqlite
+            || insertion != Insertion::AllNew
+            || events.len() > MOST_EVENTS
+        {
             return Ok(None);
         }
         let admission = self.admission();
@@ -91,7 +94,9 @@ impl Store {
         let mut firsts: BTreeMap<(&str, i32, &str), u64> = BTreeMap::new();
         for event in &of_newcomers {
             let day = calendar.day_of(event.occurred_at()).number();
-            *firsts.entry((event.user_id(), day, event.event_type())).or_default() += 1;
+            *firsts
+                .entry((event.user_id(), day, event.event_type()))
+                .or_default() += 1;
         }
         let mut values = dialect.list(event_columns(new));
         values.extend(dialect.list(log_columns(&rows)));
@@ -112,7 +117,9 @@ impl Store {
             }
             Ok(_) => Err(Failure::OtherGeneration),
             Err(error) => match error.sql_err() {
-                Some(SqlErr::UniqueConstraintViolation(_)) if table_of(&error).as_deref() == Some("users") => {
+                Some(SqlErr::UniqueConstraintViolation(_))
+                    if table_of(&error).as_deref() == Some("users") =>
+                {
                     Ok(None)
                 }
                 Some(SqlErr::UniqueConstraintViolation(_)) => Err(Failure::KnownId),
@@ -128,8 +135,8 @@ impl Store {
 
 /// The table that a statement failed on.
 fn table_of(error: &sea_orm::DbErr) -> Option<String> {
-    let (sea_orm::DbErr::Exec(RuntimeErr::SqlxError(cause)) | sea_orm::DbErr::Query(RuntimeErr::SqlxError(cause))) =
-        error
+    let (sea_orm::DbErr::Exec(RuntimeErr::SqlxError(cause))
+    | sea_orm::DbErr::Query(RuntimeErr::SqlxError(cause))) = error
     else {
         return None;
     };

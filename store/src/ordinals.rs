@@ -114,7 +114,8 @@ impl Store {
     ) -> Result<(UserOrdinals<'a>, BTreeSet<&'a str>), StoreError> {
         let (mut found, mut missing) = self.remembered_ordinals(users);
         let sql = &self.inner.sql.find_users;
-        self.ask_for_ordinals(connection, sql, &mut found, &mut missing).await?;
+        self.ask_for_ordinals(connection, sql, &mut found, &mut missing)
+            .await?;
         Ok((found, missing))
     }
 

@@ -213,7 +213,10 @@ impl Store {
         );
         if answer.size() <= LARGEST {
             let earlier = Arc::new(Earlier::new(*plan, starts, returns, &answer));
-            self.inner.answers.earlier_retention.insert(question.clone(), earlier);
+            self.inner
+                .answers
+                .earlier_retention
+                .insert(question.clone(), earlier);
         }
         let compute = |same_day| retention(plan, &inputs.starts, &inputs.returns, same_day, calendar, now);
         if let (Some(mut order), Some(horizon)) = (order.clone(), inputs.unknown_before()) {

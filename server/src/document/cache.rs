@@ -122,7 +122,11 @@ mod tests {
         }
     }
 
-    fn ready(documents: &Documents, source: &Source, variables: &Map<String, Value>) -> Result<Readied, Refusal> {
+    fn ready(
+        documents: &Documents,
+        source: &Source,
+        variables: &Map<String, Value>,
+    ) -> Result<Readied, Refusal> {
         documents.ready(&source.query, source.operation_name.as_deref(), variables)
     }
 

@@ -12,11 +12,11 @@ mod shape;
 mod text;
 
 use async_graphql::Pos;
+use async_graphql::Positioned;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, VariableDefinition,
 };
 use async_graphql::parser::{Error as ParserError, parse_query};
-use async_graphql::Positioned;
 
 use serde_json::{Map, Value};
 
@@ -228,9 +228,7 @@ mod tests {
 
     fn code_of(query: &str) -> Option<Code> {
         let started = Instant::now();
-        let code = parse(query, None, &Map::new())
-            .err()
-            .map(|refusal| refusal.code);
+        let code = parse(query, None, &Map::new()).err().map(|refusal| refusal.code);
         assert!(
             started.elapsed() < Duration::from_millis(500),
             "slow: {:?}",
@@ -346,9 +344,7 @@ mod tests {
         let query = "query($a:Int!,$b:Int!=1,$c:Int){x(a:$a,b:$b,c:$c)}";
         let check = |variables: Value| {
             let variables = variables.as_object().expect("an object");
-            parse(query, None, variables)
-                .err()
-                .map(|refusal| refusal.message)
+            parse(query, None, variables).err().map(|refusal| refusal.message)
         };
         assert_eq!(
             check(json!({})).as_deref(),

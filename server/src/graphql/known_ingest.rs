@@ -49,7 +49,12 @@ impl Mutation {
     /// Whether all of these fields of the payload are at hand.
     fn has(self, selected: &PlainFields<'_>) -> bool {
         selected.are_among(match self {
-            Self::IngestEvent => &["status", "userErrors.code", "userErrors.message", "userErrors.field"],
+            Self::IngestEvent => &[
+                "status",
+                "userErrors.code",
+                "userErrors.message",
+                "userErrors.field",
+            ],
             Self::IngestEvents => &[
                 "stored",
                 "duplicates",
@@ -84,7 +89,8 @@ impl<'a> KnownIngest<'a> {
         };
         // Nothing but a variable is written with a dollar at its beginning.
         let variable = argument.node.to_string().strip_prefix('$')?.to_owned();
-        let selected = PlainFields::of(&field.selection_set.node).filter(|selected| mutation.has(selected))?;
+        let selected =
+            PlainFields::of(&field.selection_set.node).filter(|selected| mutation.has(selected))?;
         field.directives.is_empty().then_some(Self {
             mutation,
             variable,
@@ -104,7 +110,13 @@ impl<'a> KnownIngest<'a> {
                 let events = input.get_mut("events").filter(|_| alone)?.as_array_mut()?;
                 let plain = (1..=MAX_BATCH_EVENTS).contains(&events.len())
                     && events.iter().all(|event| event.as_object().is_some_and(is_plain));
-                plain.then(|| events.iter_mut().filter_map(Value::as_object_mut).map(raw_event).collect())
+                plain.then(|| {
+                    events
+                        .iter_mut()
+                        .filter_map(Value::as_object_mut)
+                        .map(raw_event)
+                        .collect()
+                })
             }
         }
     }
@@ -112,7 +124,9 @@ impl<'a> KnownIngest<'a> {
     /// Stores the events and answers as the library would.
     pub(crate) async fn execute(&self, events: Vec<RawEvent>, resources: &Resources) -> Response {
         match self.payload(events, resources).await {
-            Ok(payload) => Response::new(GraphqlValue::Object([(self.key.clone(), payload)].into_iter().collect())),
+            Ok(payload) => Response::new(GraphqlValue::Object(
+                [(self.key.clone(), payload)].into_iter().collect(),
+            )),
             Err(error) => {
                 let error: async_graphql::Error = error.into();
                 let mut error: ServerError = error.into_server_error(self.position);
@@ -124,7 +138,10 @@ impl<'a> KnownIngest<'a> {
 
     async fn payload(&self, events: Vec<RawEvent>, resources: &Resources) -> Result<GraphqlValue> {
         let now = resources.now();
-        let parsed = events.into_iter().map(|raw| Parsed::new(raw, resources, now)).collect();
+        let parsed = events
+            .into_iter()
+            .map(|raw| Parsed::new(raw, resources, now))
+            .collect();
         let mut judged = ingest(resources, parsed).await?;
         let payload = match self.mutation {
             Mutation::IngestEvent => judged
@@ -159,7 +176,9 @@ fn raw_event(event: &mut Map<String, Value>) -> RawEvent {
         user_id: text("userId").unwrap_or_default(),
         event_type: text("eventType").unwrap_or_default(),
         occurred_at: text("occurredAt"),
-        properties: event.remove("properties").filter(|properties| !properties.is_null()),
+        properties: event
+            .remove("properties")
+            .filter(|properties| !properties.is_null()),
     }
 }
 

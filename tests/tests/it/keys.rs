@@ -517,6 +517,39 @@ async fn each_scope_opens_what_it_says() {
     server.stop().await;
 }
 
+/// A document that was executed before takes a shorter way; who may go it is asked all the same.
+#[tokio::test]
+async fn a_known_mutation_needs_its_scope_each_time() {
+    let database = TestDatabase::migrated(Backend::Sqlite).await;
+    with_keys(&database).await;
+    let mut server = guarded(&database, Policy::Always, None).await;
+    let body = json!({
+        "query": "mutation($i: IngestEventInput!) { ingestEvent(input: $i) { status } }",
+        "variables": { "i": { "userId": "ana", "eventType": "login" } },
+    });
+    for (key, status) in [
+        (INGEST, 200),
+        (INGEST, 200),
+        (QUERY, 403),
+        (ADMIN, 200),
+        (QUERY, 403),
+    ] {
+        let bearer = format!("Bearer {key}");
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", bearer.as_str()),
+        ];
+        let answer = server
+            .client
+            .send(Method::POST, "/graphql", &headers, body.to_string())
+            .await
+            .expect("the server answers");
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    assert_eq!(database.number("SELECT COUNT(*) FROM events").await, 3);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn an_export_needs_the_scope_admin() {
     let database = TestDatabase::migrated(Backend::Sqlite).await;
