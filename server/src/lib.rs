@@ -7,6 +7,7 @@
 //! Tests run it in process: [`app::App::start`] with a store, then [`app::App::router`], or
 //! [`listener::run`] to have real connections.
 
+mod answer_memory;
 pub mod app;
 mod auth;
 pub mod clock;

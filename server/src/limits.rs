@@ -10,6 +10,8 @@ pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 pub(crate) const MAX_DOCUMENT_TOKENS: usize = 2_000;
 /// The deepest nesting of brackets in a GraphQL document; recursive parsers overflow the stack at about 2,000.
 pub(crate) const MAX_DOCUMENT_NESTING: usize = 64;
+/// The longest name in a GraphQL document, in bytes: an alias is written into every row of an answer.
+pub(crate) const MAX_GRAPHQL_NAME_BYTES: usize = 128;
 /// The most fragments in a GraphQL document.
 pub(crate) const MAX_FRAGMENTS: usize = 10;
 /// The most fields a document may have once its fragments are spread; spreads can double at each level.
@@ -61,6 +63,17 @@ pub(crate) const ENTRY_FIELDS_PER_COST: usize = 20;
 /// 300 of them fit into one operation.
 pub(crate) const TIMELINE_COST: usize = 40;
 
+/// The largest answer, in bytes of JSON: 50,000 cells of retention take 4 MB, a page of events 9 MB.
+pub(crate) const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+/// What one answer may take in memory while it is made: about 30 times what it takes as JSON where its values are small.
+pub(crate) const MAX_ANSWER_MEMORY_BYTES: usize = 128 * 1024 * 1024;
+/// What all answers may take in memory together, until they are sent.
+pub(crate) const MAX_ANSWERS_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+/// About what a field takes in memory while it waits to be resolved by itself, measured: rows of plain fields need none of it.
+pub(crate) const RESOLVED_FIELD_BYTES: usize = 1_000;
+/// The piece in which a large answer is handed to its connection.
+pub(crate) const ANSWER_PIECE_BYTES: usize = 256 * 1024;
+
 /// The most exports over HTTP at a time: each keeps a database connection and a snapshot.
 pub(crate) const MAX_EXPORTS: usize = 2;
 /// How long the client of an export may take for one piece: its snapshot keeps the database from clearing up.
@@ -72,6 +85,8 @@ pub(crate) const EXPORT_PIECE_BYTES: usize = 256 * 1024;
 pub(crate) const MAX_ERRORS: usize = 10;
 /// The longest message of an error, in characters.
 pub(crate) const MAX_MESSAGE_CHARACTERS: usize = 500;
+/// The most steps of an error's path, and of its places in the document, that are told: fields nest less deep.
+pub(crate) const MAX_ERROR_STEPS: usize = 40;
 /// The longest request id that is taken from a client.
 pub(crate) const MAX_REQUEST_ID_BYTES: usize = 128;
 

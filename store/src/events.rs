@@ -17,6 +17,9 @@ use crate::{
 /// The most bytes of properties that a page holds, as compact JSON: what the largest request may bring by default. A
 /// page that reaches it ends early, with at least one event.
 pub const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// What the properties of a page may take in memory, about: those that consist of small values take eighty times as much as
+/// their text. A page that reaches it ends early as well.
+pub const MAX_PAGE_MEMORY_BYTES: usize = 32 * 1024 * 1024;
 
 /// A page of events: those between two places, from one of the ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +104,7 @@ impl Store {
     /// or not; those stored before are.
     ///
     /// A page has fewer events than asked for where there are no more, or where their properties are larger than
-    /// [`MAX_PAGE_BYTES`]: [`EventsPage::more`] tells. The cost follows the page, not the number of stored events; with a
+    /// [`MAX_PAGE_BYTES`], or take more than [`MAX_PAGE_MEMORY_BYTES`]: [`EventsPage::more`] tells. The cost follows the page, not the number of stored events; with a
     /// filter that few events pass, it follows those that are passed over.
     ///
     /// # Errors
@@ -126,14 +129,16 @@ impl Store {
             events: Vec::new(),
             more: false,
         };
-        let mut bytes = 0;
+        let (mut bytes, mut memory) = (0, 0);
         while let Some(row) = rows.try_next().await? {
-            if page.events.len() >= limit || bytes >= MAX_PAGE_BYTES {
+            if page.events.len() >= limit || bytes >= MAX_PAGE_BYTES || memory >= MAX_PAGE_MEMORY_BYTES {
                 page.more = true;
                 break;
             }
             let event = StoredEvent::from_row(&row)?;
-            bytes += serde_json::to_vec(&event.properties).map_or(0, |text| text.len());
+            let text = serde_json::to_vec(&event.properties).unwrap_or_default();
+            bytes += text.len();
+            memory += memory_of_json(&text);
             page.events.push(event);
         }
         Ok(page)
@@ -167,5 +172,39 @@ impl Store {
             filter: Some(&condition),
         };
         dialect.statement(&events_sql(shape), values)
+    }
+}
+
+/// About what the values of a compact JSON text take in memory, with the text: an object has a node of eleven members.
+fn memory_of_json(text: &[u8]) -> usize {
+    const OBJECT_BYTES: usize = 600;
+    const VALUE_BYTES: usize = 64;
+    let (mut memory, mut in_string, mut escaped) = (text.len(), false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' if !in_string => memory += OBJECT_BYTES,
+            b'[' | b',' if !in_string => memory += VALUE_BYTES,
+            _ => {}
+        }
+    }
+    memory
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory_of_json;
+
+    #[test]
+    fn small_values_take_more_than_their_text() {
+        for (text, memory) in [
+            ("{}", 602),
+            (r#"{"a":[1,2]}"#, 11 + 600 + 2 * 64),
+            (r#"{"a":"\"[,{"}"#, 13 + 600),
+        ] {
+            assert_eq!(memory_of_json(text.as_bytes()), memory, "{text}");
+        }
     }
 }

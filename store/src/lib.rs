@@ -101,7 +101,7 @@ pub use crate::{
     erase::{ErasedUser, Erasure},
     error::StoreError,
     event_types::{EventType, EventTypesPage},
-    events::{EventsPage, EventsQuestion, MAX_PAGE_BYTES},
+    events::{EventsPage, EventsQuestion, MAX_PAGE_BYTES, MAX_PAGE_MEMORY_BYTES},
     events_sql::Order,
     export::Export,
     filter_check::FilterError,

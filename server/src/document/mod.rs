@@ -318,6 +318,36 @@ mod tests {
     }
 
     #[test]
+    fn names_are_bounded_wherever_they_stand() {
+        let name = |length| "n".repeat(length);
+        for document in [
+            |name: &str| format!("{{ {name}: x }}"),
+            |name: &str| format!("{{ {name} }}"),
+            |name: &str| format!("query {name} {{ x }}"),
+            |name: &str| format!("query (${name}: Int) {{ x }}"),
+            |name: &str| format!("query ($a: {name}) {{ x }}"),
+            |name: &str| format!("{{ x({name}: 1) }}"),
+            |name: &str| format!("{{ x(a: {{ {name}: {name} }}) }}"),
+            |name: &str| format!("{{ x @{name} }}"),
+            |name: &str| format!("{{ ...{name} }} fragment {name} on {name} {{ x }}"),
+        ] {
+            assert_eq!(code_of(&document(&name(128))), None);
+            let refusal = parse(&document(&name(129)), None, &Map::new());
+            let refusal = refusal.expect_err("the name is too long");
+            assert_eq!(refusal.code, Code::GraphqlLimitExceeded);
+            assert!(
+                refusal.message.contains("129 bytes; at most 128"),
+                "{}",
+                refusal.message
+            );
+        }
+        assert_eq!(
+            code_of(&format!("{{ x(a: \"{0}\") }} # {0}", name(60_000 / 2))),
+            None
+        );
+    }
+
+    #[test]
     fn strings_and_comments_do_not_count() {
         let brackets = "[".repeat(100);
         assert_eq!(code_of(&format!("{{x(a:\"{brackets}\\\"{brackets}\")}}")), None);

@@ -1,4 +1,4 @@
-//! One pass over the text of a document: size, nesting, tokens, exact numbers.
+//! One pass over the text of a document: size, nesting, tokens, names, exact numbers.
 //!
 //! Strings and comments are skipped by the same rules as the parser's, and a string that does not end is refused
 //! here: what this pass takes for a string the parser must never read as brackets.
@@ -8,7 +8,7 @@ use store::new_event::quoted;
 
 use super::Refusal;
 use crate::error_code::Code;
-use crate::limits::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NESTING, MAX_DOCUMENT_TOKENS};
+use crate::limits::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NESTING, MAX_DOCUMENT_TOKENS, MAX_GRAPHQL_NAME_BYTES};
 
 /// Refuses a text that is too large to be parsed safely.
 pub(super) fn check(text: &str) -> Result<(), Refusal> {
@@ -71,7 +71,7 @@ impl Scan<'_> {
                     return Ok(Some(self.take(length, Token::Other)));
                 }
                 b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
-                    let length = self.length_of(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+                    let length = self.name_length()?;
                     return Ok(Some(self.take(length, Token::Other)));
                 }
                 // Punctuation, or something that the parser will refuse.
@@ -91,6 +91,18 @@ impl Scan<'_> {
             .iter()
             .take_while(|byte| accepts(**byte))
             .count()
+    }
+
+    /// The length of the name at the present position. An alias stands in every row of an answer, a name in every error
+    /// about it.
+    fn name_length(&self) -> Result<usize, Refusal> {
+        let length = self.length_of(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if length <= MAX_GRAPHQL_NAME_BYTES {
+            return Ok(length);
+        }
+        Err(Refusal::limit(format!(
+            "the document has a name of {length} bytes; at most {MAX_GRAPHQL_NAME_BYTES} are allowed"
+        )))
     }
 
     fn string_length(&self) -> Result<usize, Refusal> {

@@ -11,6 +11,7 @@ use super::page::{Beyond, PageInfo, Slice};
 use super::resources::Resources;
 use super::rows::{PlainFields, Row, Rows};
 use super::user::Users;
+use crate::answer_memory::AnswerMemory;
 
 /// Which page of a list a client wants.
 pub(super) struct PageArguments {
@@ -30,7 +31,7 @@ pub(super) struct EventConnection {
 /// A page of events, newest first; those of the same time by their ids, highest first.
 ///
 /// A page ends early, with `hasNextPage` (or `hasPreviousPage` with `last`), where the properties of its events are
-/// larger than 8 MiB together.
+/// larger than 8 MiB together, or take more than 32 MiB of memory because they consist of many small values.
 #[Object]
 impl EventConnection {
     /// The events, each with its cursor.
@@ -91,6 +92,9 @@ impl EventConnection {
         }
         let found = Resources::of(context)?.store.events(question).await?;
         let mut events: Vec<Event> = found.events.into_iter().map(Event::from).collect();
+        if let Some(memory) = context.data_opt::<AnswerMemory>() {
+            memory.take(events.iter().map(Event::weight).sum())?;
+        }
         if order == Order::OldestFirst {
             events.reverse();
         }

@@ -6,6 +6,7 @@
 use async_graphql::ErrorExtensions as _;
 use store::{Scope, StoreError};
 
+use crate::answer_memory::NoMemory;
 use crate::error_code::Code;
 use crate::http::exchange::RequestId;
 use crate::logging::chain;
@@ -75,6 +76,25 @@ impl ApiError {
             code: Code::Internal,
             message,
         }
+    }
+}
+
+impl From<NoMemory> for ApiError {
+    fn from(refused: NoMemory) -> Self {
+        let (code, message) = match refused {
+            NoMemory::OfOne(most) => (
+                Code::GraphqlLimitExceeded,
+                format!(
+                    "the answer takes more than {most} bytes of memory, the most allowed; ask for fewer entries, fields or \
+                     questions at once"
+                ),
+            ),
+            NoMemory::OfAll(most) => (
+                Code::Overloaded,
+                format!("all answers under way take {most} bytes of memory, the most at a time; try again"),
+            ),
+        };
+        Self { code, message }
     }
 }
 

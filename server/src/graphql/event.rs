@@ -1,14 +1,17 @@
 //! Events and their users, as answers.
 
-use async_graphql::{ScalarType, SimpleObject, Value};
+use async_graphql::{ComplexObject, Context, ScalarType, SimpleObject, Value};
 use store::{Position, StoredEvent};
 
+use super::error::Result;
 use super::rows::{PlainFields, Row};
 use super::scalars::{Instant, JsonObject, Uuid};
 use super::user::User;
+use crate::answer_memory::{AnswerMemory, OBJECT_BYTES};
 
 /// A stored event.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub(super) struct Event {
     /// The event's identity, for ever.
     event_id: Uuid,
@@ -20,11 +23,29 @@ pub(super) struct Event {
     occurred_at: Instant,
     /// When the server got it.
     received_at: Instant,
-    /// Everything else that was sent with it; an empty object if nothing was.
+    #[graphql(skip)]
     properties: JsonObject,
     /// Where it stands in every list of events.
     #[graphql(skip)]
     pub(super) position: Position,
+}
+
+#[ComplexObject]
+impl Event {
+    /// Everything else that was sent with it; an empty object if nothing was.
+    async fn properties(&self, context: &Context<'_>) -> Result<&JsonObject> {
+        if let Some(memory) = context.data_opt::<AnswerMemory>() {
+            memory.take(self.properties.weight())?;
+        }
+        Ok(&self.properties)
+    }
+}
+
+impl Event {
+    /// About what the event takes in memory as it was read: half of what it takes as part of an answer.
+    pub(super) fn weight(&self) -> usize {
+        OBJECT_BYTES + self.properties.weight() / 2
+    }
 }
 
 impl Row for Event {

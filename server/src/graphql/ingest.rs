@@ -1,6 +1,6 @@
 //! `ingestEvent` and `ingestEvents`: events in.
 
-use async_graphql::{Context, Enum, InputObject, Object, ScalarType as _, SimpleObject, Value};
+use async_graphql::{Context, Enum, InputObject, Object, ScalarType, SimpleObject, Value};
 use chrono::{DateTime, Utc};
 use store::new_event::{NewEvent, RawEvent, Violation};
 use store::{IngestOutcome, StoredEvent};
@@ -9,7 +9,7 @@ use super::error::{ApiError, Result};
 use super::event::Event;
 use super::guard::Needs;
 use super::resources::Resources;
-use super::rows::{PlainFields, Row};
+use super::rows::{PlainFields, Row, Rows};
 use super::scalars::{Count, Instant, JsonObject, Uuid};
 use super::user_error::{UserError, user_errors};
 use crate::limits::MAX_BATCH_EVENTS;
@@ -133,7 +133,7 @@ pub(super) struct IngestEventsPayload {
     /// Events that are not stored.
     rejected: Count,
     /// One entry per rejected event.
-    rejections: Vec<IngestRejection>,
+    rejections: Rows<IngestRejection>,
 }
 
 /// Why one event of a batch is not stored.
@@ -145,6 +145,23 @@ pub(super) struct IngestRejection {
     event_id: Option<Uuid>,
     /// Why it was rejected.
     user_errors: Vec<UserError>,
+}
+
+impl Row for IngestRejection {
+    fn value(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "index" => self.index.into(),
+            "eventId" => self.event_id.as_ref().map_or(Value::Null, ScalarType::to_value),
+            _ => return None,
+        })
+    }
+
+    fn object(&self, name: &str, fields: &PlainFields<'_>) -> Option<Value> {
+        match name {
+            "userErrors" => fields.of_rows(&self.user_errors),
+            _ => None,
+        }
+    }
 }
 
 /// An event before the store sees it: valid, or with what is wrong.
@@ -291,7 +308,7 @@ impl IngestEventsPayload {
             stored: Count(stored),
             duplicates: Count(duplicates),
             rejected,
-            rejections,
+            rejections: Rows(rejections),
         }
     }
 }
@@ -322,24 +339,7 @@ impl Row for IngestEventsPayload {
 
     fn object(&self, name: &str, fields: &PlainFields<'_>) -> Option<Value> {
         match name {
-            "rejections" => fields.of_rows(&self.rejections),
-            _ => None,
-        }
-    }
-}
-
-impl Row for IngestRejection {
-    fn value(&self, name: &str) -> Option<Value> {
-        Some(match name {
-            "index" => self.index.into(),
-            "eventId" => self.event_id.as_ref().map_or(Value::Null, Uuid::to_value),
-            _ => return None,
-        })
-    }
-
-    fn object(&self, name: &str, fields: &PlainFields<'_>) -> Option<Value> {
-        match name {
-            "userErrors" => fields.of_rows(&self.user_errors),
+            "rejections" => fields.of_rows(&self.rejections.0),
             _ => None,
         }
     }

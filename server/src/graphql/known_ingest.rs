@@ -9,15 +9,18 @@
 //! Whatever is not exactly that takes the library's way, with its errors: another document, a variable of another shape, a
 //! number of events that is out of bounds, the field `event`. What is decided here is decided by the same code.
 
-use async_graphql::parser::types::{Field, OperationDefinition, OperationType, Selection};
-use async_graphql::{Name, PathSegment, Pos, Response, ServerError, Value as GraphqlValue};
+use std::collections::HashMap;
+
+use async_graphql::parser::types::{Field, FragmentDefinition, OperationDefinition, OperationType, Selection};
+use async_graphql::{Name, PathSegment, Pos, Positioned, Response, ServerError, Value as GraphqlValue};
 use serde_json::{Map, Value};
 use store::new_event::RawEvent;
 
 use super::error::{ApiError, Result};
 use super::ingest::{IngestEventPayload, IngestEventsPayload, Parsed, ingest};
 use super::resources::Resources;
-use super::rows::PlainFields;
+use super::rows::{PlainFields, Surroundings};
+use crate::answer_memory::AnswerMemory;
 use crate::limits::MAX_BATCH_EVENTS;
 
 /// An operation that does nothing but store what one of its variables holds.
@@ -29,6 +32,8 @@ pub(crate) struct KnownIngest<'a> {
     position: Pos,
     key: &'a Name,
     selected: PlainFields<'a>,
+    /// What its answer takes.
+    memory: &'a AnswerMemory,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +76,11 @@ impl Mutation {
 
 impl<'a> KnownIngest<'a> {
     /// The operation, if it is one of these. It must have passed validation.
-    pub(crate) fn of(operation: &'a OperationDefinition) -> Option<Self> {
+    pub(crate) fn of(
+        operation: &'a OperationDefinition,
+        fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
+        memory: &'a AnswerMemory,
+    ) -> Option<Self> {
         if operation.ty != OperationType::Mutation || !operation.directives.is_empty() {
             return None;
         }
@@ -89,14 +98,19 @@ impl<'a> KnownIngest<'a> {
         };
         // Nothing but a variable is written with a dollar at its beginning.
         let variable = argument.node.to_string().strip_prefix('$')?.to_owned();
-        let selected =
-            PlainFields::of(&field.selection_set.node).filter(|selected| mutation.has(selected))?;
+        let around = Surroundings {
+            fragments,
+            memory: Some(memory),
+        };
+        let selected = PlainFields::of(&field.selection_set.node, around);
+        let selected = selected.filter(|selected| mutation.has(selected))?;
         field.directives.is_empty().then_some(Self {
             mutation,
             variable,
             position,
             key: &field.response_key().node,
             selected,
+            memory,
         })
     }
 
@@ -149,7 +163,10 @@ impl<'a> KnownIngest<'a> {
                 .and_then(|only| self.selected.of_row(&IngestEventPayload::new(only, None))),
             Mutation::IngestEvents => self.selected.of_row(&IngestEventsPayload::new(judged)),
         };
-        payload.ok_or_else(|| ApiError::defect("a field of a payload is not at hand"))
+        payload.ok_or_else(|| match self.memory.refused() {
+            Some(refused) => refused.into(),
+            None => ApiError::defect("a field of a payload is not at hand"),
+        })
     }
 }
 
@@ -189,18 +206,26 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::KnownIngest;
+    use crate::answer_memory::AnswersMemory;
 
-    fn is_known(document: &str) -> bool {
+    /// What becomes of the only operation of a document.
+    fn with_known<T>(document: &str, then: impl FnOnce(Option<KnownIngest<'_>>) -> T) -> T {
         let document = parse_query(document).expect("a good document");
-        let DocumentOperations::Single(operation) = document.operations else {
+        let DocumentOperations::Single(operation) = &document.operations else {
             panic!("the document has one operation without a name");
         };
-        KnownIngest::of(&operation.node).is_some()
+        let memory = AnswersMemory::new().of_one();
+        then(KnownIngest::of(&operation.node, &document.fragments, &memory))
+    }
+
+    fn is_known(document: &str) -> bool {
+        with_known(document, |known| known.is_some())
     }
 
     #[test]
     fn only_plain_documents_are_known() {
         for known in [
+            "mutation($i: X) { ingestEvent(input: $i) { ... on IngestEventPayload { status } ...f } } fragment f on IngestEventPayload { userErrors { code } }",
             "mutation($i: IngestEventInput!) { ingestEvent(input: $i) { status } }",
             "mutation($i: IngestEventInput!) { a: ingestEvent(input: $i) { s: status __typename userErrors { code field } } }",
             "mutation($i: IngestEventsInput!) { ingestEvents(input: $i) { stored rejections { index eventId userErrors { message } } } }",
@@ -211,7 +236,6 @@ mod tests {
             "query($i: Int) { ingestEvent(input: $i) { status } }",
             "mutation($i: X) { eraseUser(input: $i) { eventsDeleted } }",
             "mutation($i: X) { ingestEvent(input: $i) { status event { eventId } } }",
-            "mutation($i: X) { ingestEvent(input: $i) { status ... on IngestEventPayload { status } } }",
             "mutation($i: X) { ingestEvent(input: $i) { status @skip(if: true) } }",
             "mutation($i: X) { ingestEvent(input: $i) @skip(if: true) { status } }",
             "mutation($i: X) { ingestEvent(input: $i) { userErrors { code } userErrors { field } } }",
@@ -224,14 +248,11 @@ mod tests {
     }
 
     fn taken(document: &str, input: Value) -> Option<usize> {
-        let document = parse_query(document).expect("a good document");
-        let DocumentOperations::Single(operation) = document.operations else {
-            panic!("the document has one operation without a name");
-        };
-        let known = KnownIngest::of(&operation.node).expect("a known document");
         let mut variables = Map::from_iter([("i".to_owned(), input)]);
         let before = variables.clone();
-        let events = known.take_events(&mut variables);
+        let events = with_known(document, |known| {
+            known.expect("a known document").take_events(&mut variables)
+        });
         if events.is_none() {
             assert_eq!(variables, before, "the library must see what was sent");
         }

@@ -247,6 +247,18 @@ impl Row for RetentionCohort {
     }
 }
 
+impl Row for RetentionCell {
+    fn value(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "index" => self.index.into(),
+            "retained" => self.retained.to_value(),
+            "rate" => self.rate.map_or(Value::Null, Value::from),
+            "complete" => self.complete.into(),
+            _ => return None,
+        })
+    }
+}
+
 impl Row for RetentionAverage {
     fn value(&self, name: &str) -> Option<Value> {
         Some(match name {
@@ -255,18 +267,6 @@ impl Row for RetentionAverage {
             "retained" => self.retained.to_value(),
             "size" => self.size.to_value(),
             "cohorts" => self.cohorts.into(),
-            _ => return None,
-        })
-    }
-}
-
-impl Row for RetentionCell {
-    fn value(&self, name: &str) -> Option<Value> {
-        Some(match name {
-            "index" => self.index.into(),
-            "retained" => self.retained.to_value(),
-            "rate" => self.rate.map_or(Value::Null, Value::from),
-            "complete" => self.complete.into(),
             _ => return None,
         })
     }

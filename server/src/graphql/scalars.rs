@@ -10,6 +10,8 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use store::new_event::{parse_instant, quoted};
 
+use crate::answer_memory::{weight, weight_of_members};
+
 /// A value of ours, or one that a client sent and nobody has judged yet.
 #[derive(Debug, Clone)]
 enum Lenient<T> {
@@ -167,6 +169,14 @@ pub(super) struct JsonObject(Lenient<serde_json::Map<String, serde_json::Value>>
 impl JsonObject {
     pub(super) fn new(members: serde_json::Map<String, serde_json::Value>) -> Self {
         Self(Lenient::Ours(members))
+    }
+
+    /// About what it takes in memory as part of an answer.
+    pub(super) fn weight(&self) -> usize {
+        match &self.0 {
+            Lenient::Ours(members) => weight_of_members(members),
+            Lenient::Sent(value) => weight(value),
+        }
     }
 
     /// What was sent, as JSON; it need not be an object.

@@ -1,7 +1,7 @@
 //! `topEvents`: the event types that happened most.
 
-use activity::top_events::{Rank, TopEvent as Row, TopEvents as Ranking};
-use async_graphql::{Context, Enum, Object, SimpleObject};
+use activity::top_events::{Rank, TopEvent as Ranked, TopEvents as Ranking};
+use async_graphql::{Context, Enum, Object, ScalarType, SimpleObject, Value};
 use store::TopEventsQuestion;
 
 use super::arguments::{bounded, day_range, question_cost};
@@ -9,6 +9,7 @@ use super::error::Result;
 use super::filter::EventFilter;
 use super::guard::Needs;
 use super::resources::Resources;
+use super::rows::{Row, Rows};
 use super::scalars::{Count, LocalDate};
 use crate::limits::MAX_TOP_EVENTS;
 
@@ -72,7 +73,7 @@ impl From<TopEventsRank> for Rank {
 #[derive(SimpleObject)]
 pub(super) struct TopEvents {
     /// The first event types of the ranking, best first.
-    rows: Vec<TopEvent>,
+    rows: Rows<TopEvent>,
     /// All events in range that pass the filter; rows and otherEvents add up to it.
     total_events: Count,
     /// Events of the types that have no row.
@@ -105,8 +106,20 @@ impl From<Ranking> for TopEvents {
     }
 }
 
-impl From<Row> for TopEvent {
-    fn from(row: Row) -> Self {
+impl Row for TopEvent {
+    fn value(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "eventType" => self.event_type.as_str().into(),
+            "events" => self.events.to_value(),
+            "users" => self.users.to_value(),
+            "share" => self.share.map_or(Value::Null, Value::from),
+            _ => return None,
+        })
+    }
+}
+
+impl From<Ranked> for TopEvent {
+    fn from(row: Ranked) -> Self {
         Self {
             event_type: row.event_type,
             events: Count(row.events),

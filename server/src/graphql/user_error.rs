@@ -75,13 +75,12 @@ impl UserError {
 
 impl Row for UserError {
     fn value(&self, name: &str) -> Option<Value> {
+        let steps =
+            |steps: &Vec<String>| Value::List(steps.iter().map(|step| step.as_str().into()).collect());
         Some(match name {
-            "code" => self.code.into(),
-            "message" => self.message.clone().into(),
-            "field" => match &self.field {
-                Some(field) => Value::List(field.iter().map(|part| part.clone().into()).collect()),
-                None => Value::Null,
-            },
+            "code" => async_graphql::resolver_utils::enum_value(self.code),
+            "message" => self.message.as_str().into(),
+            "field" => self.field.as_ref().map_or(Value::Null, steps),
             _ => return None,
         })
     }

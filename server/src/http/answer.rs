@@ -1,6 +1,6 @@
 //! Answers of GraphQL: data and errors as JSON, and the HTTP status that goes with them.
 //!
-//! Errors get what every error has (`code`, `requestId`, `retryable`), are bounded in number and length, and
+//! Answers are bounded in size. Errors get what every error has (`code`, `requestId`, `retryable`), are bounded in number and length, and
 //! those of the GraphQL library, which have no code, get theirs here. A request that was not executed has no
 //! `data`. An answer that is nothing but "try again" is a 503, one that is nothing but "not with this key" a 403, so that
 //! clients and proxies without knowledge of GraphQL do the right thing.
@@ -14,12 +14,14 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::answer_text::{self, TooLarge, bounded_json};
 use super::error::shortened;
 use super::exchange::RequestId;
 use super::negotiation::MediaType;
+use crate::answer_memory::AnswerMemory;
 use crate::document::{Refusal, RootField, Selected};
 use crate::error_code::Code;
-use crate::limits::{MAX_ERRORS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
+use crate::limits::{MAX_ANSWER_BYTES, MAX_ERROR_STEPS, MAX_ERRORS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH};
 use crate::metrics;
 
 #[derive(Serialize)]
@@ -58,7 +60,12 @@ pub(super) fn rejected(response: GraphqlResponse, media_type: MediaType, id: &Re
 }
 
 /// The answer to a request that was executed.
-pub(super) fn given(response: GraphqlResponse, media_type: MediaType, id: &RequestId) -> Response {
+pub(super) fn given(
+    response: GraphqlResponse,
+    media_type: MediaType,
+    id: &RequestId,
+    memory: AnswerMemory,
+) -> Response {
     // Errors without a code come from reading arguments; all others are ours.
     let bad_input = |_: &mut ServerError| Code::BadUserInput;
     let coded: Vec<_> = response
@@ -80,7 +87,13 @@ pub(super) fn given(response: GraphqlResponse, media_type: MediaType, id: &Reque
         data: Some(&response.data),
         errors: entries(&coded, id),
     };
-    let mut answer = write(status, &body, media_type);
+    let text = match bounded_json(&body) {
+        Ok(text) => text,
+        Err(TooLarge) => too_large(id),
+    };
+    drop(response.data);
+    let headers = [(CONTENT_TYPE, media_type.content_type())];
+    let mut answer = (status, headers, answer_text::body(text, memory)).into_response();
     if try_again {
         answer
             .headers_mut()
@@ -123,7 +136,23 @@ pub(super) fn payload(response: GraphqlResponse, id: &RequestId) -> String {
         data: Some(&response.data),
         errors: entries(&coded, id),
     };
-    json(&body)
+    let text = bounded_json(&body).unwrap_or_else(|TooLarge| too_large(id));
+    // JSON is UTF-8.
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// What is answered where an answer would be too large to be sent.
+fn too_large(id: &RequestId) -> Vec<u8> {
+    let message = format!(
+        "the answer is larger than {MAX_ANSWER_BYTES} bytes, the most allowed; ask for fewer entries, fields or questions \
+         at once"
+    );
+    let error = (Code::GraphqlLimitExceeded, ServerError::new(message, None));
+    let body = Body {
+        data: Some(&Value::Null),
+        errors: entries(&[error], id),
+    };
+    json(&body).into_bytes()
 }
 
 fn listed(errors: &[(Code, ServerError)], id: &RequestId) -> Errors {
@@ -272,8 +301,8 @@ fn entry(code: Code, error: &ServerError, id: &RequestId) -> ErrorEntry {
     extensions.insert("retryable".to_owned(), code.retryable().into());
     ErrorEntry {
         message: shortened(&error.message),
-        locations: error.locations.clone(),
-        path: error.path.clone(),
+        locations: error.locations.iter().take(MAX_ERROR_STEPS).copied().collect(),
+        path: error.path.iter().take(MAX_ERROR_STEPS).cloned().collect(),
         extensions,
     }
 }
@@ -311,6 +340,7 @@ mod tests {
     use axum::response::Response;
 
     use super::{MediaType, RequestId, given, in_order, rejected};
+    use crate::answer_memory::AnswersMemory;
     use crate::document::{RootField, Selected};
 
     fn failing(code: &str) -> ServerError {
@@ -323,7 +353,8 @@ mod tests {
         let mut response = GraphqlResponse::new(data);
         response.errors = errors;
         if executed {
-            given(response, media_type, &RequestId::made())
+            let memory = AnswersMemory::new().of_one();
+            given(response, media_type, &RequestId::made(), memory)
         } else {
             rejected(response, media_type, &RequestId::made())
         }
@@ -384,6 +415,38 @@ mod tests {
         assert_eq!(errors[0]["extensions"]["retryable"], false);
         assert!(errors[0]["extensions"]["requestId"].is_string());
         assert!(body.get("data").is_none());
+    }
+
+    #[tokio::test]
+    async fn the_largest_errors_fit_into_128_kib() {
+        let long = "\u{1}".repeat(1_000);
+        let mut error = ServerError::new(long.clone(), None);
+        error.path = (0..1_000)
+            .map(|_| async_graphql::PathSegment::Field("n".repeat(128)))
+            .collect();
+        error.locations = vec![
+            async_graphql::Pos {
+                line: usize::MAX,
+                column: usize::MAX
+            };
+            1_000
+        ];
+        let response = answer(Value::Null, vec![error; 50], true, MediaType::Json);
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+        let length = bytes.expect("a body in memory").len();
+        assert!(length <= 128 * 1024, "{length} bytes");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_says_so_instead() {
+        let large = Value::from("x".repeat(crate::limits::MAX_ANSWER_BYTES));
+        let response = answer(value!({ "a": large }), Vec::new(), true, MediaType::Json);
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = json(response).await;
+        assert_eq!(body["data"], serde_json::Value::Null);
+        assert_eq!(body["errors"][0]["extensions"]["code"], "GRAPHQL_LIMIT_EXCEEDED");
+        let message = body["errors"][0]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("33554432 bytes, the most allowed"), "{message}");
     }
 
     #[test]

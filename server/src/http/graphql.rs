@@ -32,6 +32,7 @@ use super::live::LiveConnections;
 use super::negotiation::{MediaType, negotiate};
 use super::operations::{Asker, Operations};
 use super::parameters::{Parameters, check_content_type, for_library};
+use crate::answer_memory::AnswersMemory;
 use crate::auth::{Gate, Principal};
 use crate::document::{self, Documents, Readied, Refusal, RootField, Source};
 use crate::error_code::Code;
@@ -51,6 +52,7 @@ pub(super) struct Endpoint {
     pub(super) gate: Gate,
     pub(super) rates: Arc<RateLimits>,
     pub(super) origins: Origins,
+    pub(super) answers: AnswersMemory,
     pub(super) bodies: BodyReader,
     pub(super) timeout: Duration,
     pub(super) introspection: Introspection,
@@ -212,10 +214,11 @@ impl Endpoint {
             operation_name,
             mut variables,
         } = parameters;
+        let memory = self.answers.of_one();
         let ingest = document
             .operation(operation_name.as_deref())
             .filter(|_| known && principal.may(Scope::Ingest))
-            .and_then(KnownIngest::of)
+            .and_then(|operation| KnownIngest::of(operation, &document.tree.fragments, &memory))
             .and_then(|ingest| Some((ingest.take_events(&mut variables)?, ingest)));
         let started = Instant::now();
         let executing = async {
@@ -231,6 +234,7 @@ impl Endpoint {
             // The text is not read again: the tree is there.
             let mut request = GraphqlRequest::new("")
                 .variables(variables)
+                .data(memory.clone())
                 .data(principal)
                 .data(id.clone());
             request.operation_name.clone_from(&operation_name);
@@ -252,7 +256,7 @@ impl Endpoint {
         metrics::query_finished(operation, started.elapsed());
         let response = with_argument_names(response, &query);
         let response = answer::in_order(response, &document.root_fields, &document.selected);
-        let given = answer::given(response, media_type, id);
+        let given = answer::given(response, media_type, id, memory);
         if !known {
             let source = Source {
                 query,

@@ -4,6 +4,7 @@
 //! and methods.
 
 mod answer;
+mod answer_text;
 mod body;
 mod client_address;
 pub(crate) mod cors;
@@ -33,6 +34,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
 use tower::ServiceBuilder;
 
+use crate::answer_memory::AnswersMemory;
 use crate::app::AppState;
 use crate::document::Documents;
 use crate::graphql::InputTypes;
@@ -50,6 +52,7 @@ use shared::SharedStreams;
 /// All routes of the server.
 pub(crate) fn router(app: AppState) -> Router {
     let rates = Arc::new(RateLimits::new(app.options.rates));
+    let answers = AnswersMemory::new();
     let endpoint = Arc::new(Endpoint {
         rates: rates.clone(),
         origins: app.options.cors_origins.clone(),
@@ -59,11 +62,13 @@ pub(crate) fn router(app: AppState) -> Router {
         documents: Documents::new(),
         resources: app.resources.clone(),
         input_types: Arc::new(InputTypes::new()),
+        answers: answers.clone(),
         bodies: BodyReader::new(app.options.body_limit_bytes, app.options.bodies_limit_bytes),
         timeout: app.options.request_timeout,
         introspection: app.options.introspection,
         operations: Operations {
             rates: rates.clone(),
+            answers,
             schema: app.schema.clone(),
             timeout: app.options.request_timeout,
             introspection: app.options.introspection,

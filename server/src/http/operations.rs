@@ -20,6 +20,7 @@ use super::exchange::RequestId;
 use super::graphql::{Executed, hidden_schema, with_argument_names};
 use super::parameters::{Parameters, for_library};
 use super::shared::{Payloads, Shared, SharedStreams};
+use crate::answer_memory::{AnswerMemory, AnswersMemory};
 use crate::auth::Principal;
 use crate::document::{self, Document, Refusal, RootField, Selected};
 use crate::error_code::Code;
@@ -52,6 +53,7 @@ pub(super) type Answers = BoxStream<'static, Part>;
 #[derive(Clone)]
 pub(super) struct Operations {
     pub(super) rates: Arc<RateLimits>,
+    pub(super) answers: AnswersMemory,
     pub(super) schema: Schema,
     pub(super) timeout: Duration,
     pub(super) introspection: Introspection,
@@ -103,10 +105,10 @@ impl Operations {
     }
 
     fn once(&self, prepared: Prepared) -> Answers {
-        let (schema, limit) = (self.schema.clone(), self.timeout);
+        let (schema, limit, memory) = (self.schema.clone(), self.timeout, self.answers.of_one());
         let (operation, span) = (prepared.label(), prepared.span());
         let answering = async move {
-            let (request, results) = prepared.begin();
+            let (request, results) = prepared.begin(memory);
             let started = Instant::now();
             let executing = schema.execute(request).instrument(span);
             let outcome = tokio::time::timeout(limit, executing).await;
@@ -115,7 +117,7 @@ impl Operations {
                 metrics::query_finished(operation, started.elapsed());
             }
             match outcome {
-                Ok(response) if has_run => Part::Next(Payloads::new(vec![results.text(response)])),
+                Ok(response) if has_run => Part::Next(results.kept(response)),
                 Ok(response) => Part::Failed(answer::errors(response, false, &results.id)),
                 Err(_) => {
                     let message = format!("no answer within {} seconds; try again", limit.as_secs());
@@ -129,7 +131,7 @@ impl Operations {
     fn stream(&self, prepared: Prepared) -> Answers {
         let counted = metrics::subscription(prepared.label());
         let span = prepared.span();
-        let (request, results) = prepared.begin();
+        let (request, results) = prepared.begin(self.answers.of_one());
         let part = move |response| {
             let _ = &counted;
             match results.next(response) {
@@ -147,7 +149,7 @@ impl Operations {
         let (id, span) = (prepared.asker.id.clone(), prepared.span());
         let key = prepared.shared_key();
         let start = || {
-            let (request, results) = prepared.begin();
+            let (request, results) = prepared.begin(self.answers.of_one());
             let responses = self.schema.execute_stream(request);
             responses.map(move |response| results.next(response)).boxed()
         };
@@ -207,16 +209,18 @@ impl Prepared {
     }
 
     /// The request to the library, and what makes results of its answers.
-    fn begin(self) -> (GraphqlRequest, Results) {
+    fn begin(self, memory: AnswerMemory) -> (GraphqlRequest, Results) {
         let results = Results {
             id: self.asker.id.clone(),
             query: self.parameters.query.clone(),
             root_fields: self.document.root_fields,
             selected: self.document.selected,
             executed: Executed::default(),
+            memory,
         };
         let mut request = GraphqlRequest::new(self.parameters.query)
             .variables(for_library(self.parameters.variables))
+            .data(results.memory.clone())
             .data(results.executed.clone())
             .data(self.asker.principal)
             .data(self.asker.id);
@@ -236,6 +240,7 @@ struct Results {
     root_fields: Vec<RootField>,
     selected: Selected,
     executed: Executed,
+    memory: AnswerMemory,
 }
 
 impl Results {
@@ -246,10 +251,21 @@ impl Results {
 
     fn text(&self, response: GraphqlResponse) -> String {
         let response = with_argument_names(response, &self.query);
-        answer::payload(
+        let text = answer::payload(
             answer::in_order(response, &self.root_fields, &self.selected),
             &self.id,
-        )
+        );
+        // The next result begins anew; texts that wait are counted where they do.
+        self.memory.shrink_to(0);
+        text
+    }
+
+    /// The only result of an operation, with its memory until it is sent.
+    fn kept(&self, response: GraphqlResponse) -> Payloads {
+        let text = self.text(response);
+        // It has had so much and more a moment ago.
+        let _ = self.memory.take(text.len());
+        Payloads::keeping(text, self.memory.clone())
     }
 
     /// One result of a subscription. Where the field at its top has failed there are no more; a field further down
@@ -272,6 +288,7 @@ mod tests {
     use async_graphql::{PathSegment, Response as GraphqlResponse, ServerError, Value, value};
 
     use super::{Executed, RequestId, Results};
+    use crate::answer_memory::AnswersMemory;
     use crate::document;
 
     fn next(data: Value, failed: Option<&[&str]>) -> Result<String, bool> {
@@ -283,6 +300,7 @@ mod tests {
             root_fields: document.root_fields,
             selected: document.selected,
             executed: Executed::default(),
+            memory: AnswersMemory::new().of_one(),
         };
         let mut response = GraphqlResponse::new(data);
         let error = failed.map(|path| {

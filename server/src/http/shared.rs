@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Errors;
+use crate::answer_memory::AnswerMemory;
 use crate::limits::{MAX_LIVE_OPERATIONS, MAX_QUEUED_BYTES, MAX_QUEUES_BYTES, RESULTS_AT_ONCE};
 
 /// The results of a subscription as JSON, or why there are no more.
@@ -40,19 +41,30 @@ struct Texts {
     bytes: usize,
     /// Where the bytes are counted while somebody holds them.
     held: Option<Arc<AtomicUsize>>,
+    _memory: Option<AnswerMemory>,
 }
 
 impl Payloads {
     pub(super) fn new(texts: Vec<String>) -> Self {
-        Self::counted(texts, None)
+        Self::counted(texts, None, None)
     }
 
-    fn counted(texts: Vec<String>, held: Option<Arc<AtomicUsize>>) -> Self {
+    /// One result, with the memory that it takes as long as somebody holds it.
+    pub(super) fn keeping(text: String, memory: AnswerMemory) -> Self {
+        Self::counted(vec![text], None, Some(memory))
+    }
+
+    fn counted(texts: Vec<String>, held: Option<Arc<AtomicUsize>>, memory: Option<AnswerMemory>) -> Self {
         let bytes = texts.iter().map(String::len).sum();
         if let Some(held) = &held {
             held.fetch_add(bytes, Ordering::Relaxed);
         }
-        Self(Arc::new(Texts { texts, bytes, held }))
+        Self(Arc::new(Texts {
+            texts,
+            bytes,
+            held,
+            _memory: memory,
+        }))
     }
 
     /// Each result as JSON.
@@ -217,7 +229,7 @@ impl Publisher {
 
     fn publish(&self, texts: Vec<String>) {
         let held = &self.shared.held;
-        let payloads = Payloads::counted(texts, Some(held.clone()));
+        let payloads = Payloads::counted(texts, Some(held.clone()), None);
         let room = if held.load(Ordering::Relaxed) > MAX_QUEUES_BYTES {
             0
         } else {

@@ -8,7 +8,10 @@ use chrono::TimeDelta;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use serde_json::{Map, Value};
-use store::{EventsPage, EventsQuestion, IngestOutcome, MAX_PAGE_BYTES, Order, Position, Store, StoredEvent};
+use store::{
+    EventsPage, EventsQuestion, IngestOutcome, MAX_PAGE_BYTES, MAX_PAGE_MEMORY_BYTES, Order, Position, Store,
+    StoredEvent,
+};
 use tests::database::TestDatabase;
 use tests::events::{Event, named_id, numbered_events, parsed_events};
 use tests::filters;
@@ -24,6 +27,7 @@ on_both_databases!(
     nothing_is_left_out_while_events_come_in,
     an_empty_list_has_one_empty_page,
     a_page_ends_early_where_properties_are_large,
+    a_page_ends_early_where_properties_take_memory,
     an_event_is_found_by_its_id,
     users_are_known_by_their_events,
     event_types_come_in_pages_by_name,
@@ -271,6 +275,28 @@ async fn a_page_ends_early_where_properties_are_large(database: TestDatabase) {
     let first = store.events(question.clone()).await.expect("the store answers");
     assert!(first.more && first.events.len() < count && first.events.len() > 100);
     assert_eq!(read_all(&store, question).await.len(), count);
+}
+
+async fn a_page_ends_early_where_properties_take_memory(database: TestDatabase) {
+    let store = database.store().await;
+    let mut small = numbered_events("small ", 20);
+    for event in &mut small {
+        let objects = vec![Value::Object(Map::new()); 8_000];
+        event.properties = Map::from_iter([("a".to_owned(), Value::Array(objects))]);
+    }
+    store_all(&store, &small).await;
+    let question = EventsQuestion {
+        limit: 1_000,
+        ..EventsQuestion::new(Order::NewestFirst)
+    };
+    let first = store.events(question.clone()).await.expect("the store answers");
+    let expected = MAX_PAGE_MEMORY_BYTES.div_ceil(8_000 * 664);
+    assert!(
+        first.more && first.events.len().abs_diff(expected) <= 1,
+        "{}",
+        first.events.len()
+    );
+    assert_eq!(read_all(&store, question).await.len(), 20);
 }
 
 async fn an_event_is_found_by_its_id(database: TestDatabase) {

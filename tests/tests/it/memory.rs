@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::Method;
+use serde_json::{Value, json};
 use tests::http::Client;
 use tests::kohorta::{Kohorta, KohortaOptions};
 use tokio::io::AsyncWriteExt;
@@ -90,6 +91,111 @@ async fn hostile_requests_do_not_take_the_memory() {
     println!("at most {} MB were taken", taken / 1_000_000);
     assert!(taken < MOST, "{taken} bytes were taken");
     drop(stalled);
+    let status = server.terminate().expect("the end is known");
+    assert!(status.success(), "{status}");
+}
+
+/// Aliases for `field`, as long as names may be.
+fn aliases(count: usize, field: &str) -> String {
+    let alias = |number: usize| format!("{}{number:02}: {field} ", "a".repeat(126));
+    (0..count).map(alias).collect()
+}
+
+/// Fills a server with 8 MiB of properties that consist of small values.
+async fn fill(client: &mut Client) {
+    const INGEST: &str = "mutation ($input: IngestEventsInput!) { ingestEvents(input: $input) { stored } }";
+    for batch in 0..16 {
+        let properties = json!({ "a": vec![0; 32_000] });
+        let event = |number| {
+            let user = format!("user {batch} {number}");
+            json!({ "userId": user, "eventType": "large", "properties": properties })
+        };
+        let events: Vec<Value> = (0..8).map(event).collect();
+        let answer = client
+            .graphql(INGEST, &json!({ "input": { "events": events } }))
+            .await;
+        let answer = answer.expect("an answer");
+        assert_eq!(
+            answer.json()["data"]["ingestEvents"]["stored"],
+            8,
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_would_grow_do_not_take_the_memory() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Kohorta::serve(&KohortaOptions {
+        directory: Some(folder.path().to_owned()),
+        ..KohortaOptions::default()
+    })
+    .expect("the server starts");
+    let mut client = server.client();
+    fill(&mut client).await;
+    let cells = |selection: &str| {
+        let question = |number: usize| {
+            format!(
+                "r{number}: retention(from: \"2025-01-01\", to: \"2025-05-16\", periods: 366) \
+                 {{ cohorts {{ cells {{ {selection} }} }} }} "
+            )
+        };
+        format!("{{ {} }}", (0..8).map(question).collect::<String>())
+    };
+    let rejected: Vec<Value> = (0..2_000)
+        .map(|_| json!({ "userId": "", "eventType": "" }))
+        .collect();
+    let rejections = format!(
+        "mutation ($events: [IngestEventInput!]!) {{ ingestEvents(input: {{ events: $events }}) \
+         {{ rejections {{ {} }} }} }}",
+        aliases(30, "userErrors { code message field }")
+    );
+    let fragment = format!("fragment F on RetentionCell {{ {} }}", aliases(20, "retained"));
+    for (question, variables) in [
+        (
+            "{ retention(from: \"2025-01-01\", to: \"2025-05-16\", periods: 366) { cohorts { cells { NAME: retained } } } }"
+                .replace("NAME", &"A".repeat(60_000)),
+            json!({}),
+        ),
+        (cells("...F") + &fragment, json!({})),
+        (cells("...F @include(if: true)") + &fragment, json!({})),
+        (rejections, json!({ "events": rejected })),
+        (
+            format!("{{ events(first: 1000) {{ nodes {{ {} }} }} }}", aliases(30, "properties")),
+            json!({}),
+        ),
+        (
+            format!("{{ events(first: 1000) {{ nodes {{ {} }} }} }}", aliases(30, "properties @include(if: true)")),
+            json!({}),
+        ),
+        (
+            format!(
+                "{{ {} }}",
+                (0..16).map(|number| format!("e{number}: events(first: 500) {{ nodes {{ properties }} }} ")).collect::<String>()
+            ),
+            json!({}),
+        ),
+    ] {
+        let body = json!({ "query": question, "variables": variables }).to_string();
+        flood(server.address(), body.clone().into_bytes(), &[]).await;
+        let answer = client.graphql(&question, &variables).await.expect("an answer");
+        let code = &answer.json()["errors"][0]["extensions"]["code"];
+        let taken = server.peak_memory_bytes();
+        println!("{taken} bytes, {} of answer, {code} for {question:.100}", answer.body.len());
+        assert!(code == "GRAPHQL_LIMIT_EXCEEDED", "{:.500}", answer.text());
+        assert!(answer.body.len() < 128 * 1024);
+        assert!(taken < MOST, "{taken} bytes were taken for {question:.100}");
+    }
+    // What people ask for is answered.
+    for question in [
+        "{ retention(from: \"2025-01-01\", to: \"2025-05-16\", periods: 366) \
+         { cohorts { start size cells { index retained rate complete } } pooled { rate } } }",
+        "{ events(first: 1000) { nodes { eventId properties } } }",
+    ] {
+        let answer = client.graphql(question, &json!({})).await.expect("an answer");
+        assert!(answer.json()["errors"].is_null(), "{:.500}", answer.text());
+    }
     let status = server.terminate().expect("the end is known");
     assert!(status.success(), "{status}");
 }
