@@ -1,6 +1,6 @@
 //! Why the store could not do what it was asked.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use activity::set::DamagedSet;
 use sea_orm::{
@@ -20,10 +20,10 @@ pub enum StoreError {
         reason: String,
     },
     /// More work is waiting than the bounded queue takes; the same call may work later.
-    #[error("overloaded: {limit} events are waiting to be stored, which is the limit")]
+    #[error("overloaded: {limit} are waiting to be stored, the most at a time")]
     Overloaded {
-        /// How many events the queue holds.
-        limit: usize,
+        /// The bound of the queue that was met.
+        limit: QueueLimit,
     },
     /// The database is out of reach, full, or busy; the same call may work later.
     #[error("database unavailable")]
@@ -46,6 +46,24 @@ pub enum StoreError {
     /// A defect of ours: a statement or a row was not what the code expects.
     #[error("unexpected database error")]
     Internal(#[source] Arc<DbErr>),
+}
+
+/// What a queue of events holds at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueLimit {
+    /// So many events.
+    Events(usize),
+    /// Events of so many bytes.
+    Bytes(usize),
+}
+
+impl fmt::Display for QueueLimit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Events(count) => write!(formatter, "{count} events"),
+            Self::Bytes(count) => write!(formatter, "events of {count} bytes"),
+        }
+    }
 }
 
 impl StoreError {

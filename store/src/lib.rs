@@ -99,7 +99,7 @@ pub use crate::{
     backup::back_up,
     database::{PoolUse, connect},
     erase::{ErasedUser, Erasure},
-    error::StoreError,
+    error::{QueueLimit, StoreError},
     event_types::{EventType, EventTypesPage},
     events::{EventsPage, EventsQuestion, MAX_PAGE_BYTES, MAX_PAGE_MEMORY_BYTES},
     events_sql::Order,
@@ -119,7 +119,7 @@ pub use crate::{
     tail::{Follower, Page, TailEnd},
     top_events::TopEventsQuestion,
     users::UserFacts,
-    writer::{Observer, Silent, Writer, WriterOptions},
+    writer::{DEFAULT_QUEUE_BYTES, Observer, Silent, Writer, WriterOptions},
 };
 
 /// The most times that work which has changed nothing begins anew because its connection was broken: more than a pool

@@ -176,6 +176,11 @@ impl NewEvent {
         self.received_at
     }
 
+    /// About what it takes in memory while it waits.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.user_id.len() + self.event_type.len() + self.properties.len()
+    }
+
     /// Everything else, numbers in their canonical spelling. Made anew each time.
     pub fn properties(&self) -> Map<String, Value> {
         serde_json::from_str(&self.properties).expect("the text was written from such a map")

@@ -1,6 +1,6 @@
 //! Group commit: callers share transactions.
 //!
-//! Submissions go through a queue bounded in events to writers that take whatever has queued while the previous commit
+//! Submissions go through a queue bounded in events and in bytes to writers that take whatever has queued while the previous commit
 //! was in flight: one caller waits for one commit, a thousand callers share one. No timers. Each caller is answered
 //! after the commit; an event that the database refuses fails alone.
 //!
@@ -24,7 +24,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span, trace_span};
 
-use crate::{IngestOutcome, Store, StoreError, TRACE_TARGET, new_event::NewEvent};
+use crate::{IngestOutcome, QueueLimit, Store, StoreError, TRACE_TARGET, new_event::NewEvent};
 
 /// How long callers wait for their transaction, whatever the database does: clients are promised an answer within
 /// five seconds. Longer than a connection is waited for, so that the usual outage is told by its own error.
@@ -34,6 +34,10 @@ const CROWD_EVENTS: usize = 40;
 /// How long a transaction that nobody waits for any more may still hold its connection: its statements are ended by the
 /// database long before, unless that is gone without a word.
 const COMMIT_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the events that wait may take in memory, unless told otherwise: many small ones never do, and large ones must not
+/// take 20,000 times 64 KiB.
+pub const DEFAULT_QUEUE_BYTES: usize = 128 * 1024 * 1024;
 
 /// Who is told what writers and folders do, to make metrics of it.
 pub trait Observer: Send + Sync {
@@ -57,6 +61,8 @@ impl Observer for Silent {
 pub struct WriterOptions {
     /// The most events that may wait; one more is [`StoreError::Overloaded`].
     pub queue_events: usize,
+    /// The most bytes that they may take in memory; more are [`StoreError::Overloaded`].
+    pub queue_bytes: usize,
     /// A transaction takes no further submission once it has this many events.
     pub transaction_events: usize,
     /// How many transactions may be under way at once (on SQLite one is all there can be).
@@ -69,6 +75,7 @@ impl Default for WriterOptions {
     fn default() -> Self {
         Self {
             queue_events: 20_000,
+            queue_bytes: DEFAULT_QUEUE_BYTES,
             transaction_events: 2_000,
             writers: 2,
             observer: Arc::new(Silent),
@@ -85,7 +92,7 @@ struct Submission {
     span: Span,
     answer: oneshot::Sender<Answers>,
     /// Its room in the queue, given back when it is answered.
-    room: OwnedSemaphorePermit,
+    room: Room,
 }
 
 #[derive(Default)]
@@ -94,6 +101,9 @@ struct Waiting {
     /// How many events they have.
     events: usize,
 }
+
+/// Room for events, and for their bytes.
+type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 struct Queue {
     waiting: Mutex<Waiting>,
@@ -104,6 +114,9 @@ struct Queue {
     /// One permit for each event that may wait or be under way.
     room: Arc<Semaphore>,
     capacity: usize,
+    /// One permit for each byte of theirs.
+    room_bytes: Arc<Semaphore>,
+    capacity_bytes: usize,
 }
 
 /// The queue and its writers. Clones share them.
@@ -117,12 +130,15 @@ impl Writer {
     /// Starts the writers.
     pub fn start(store: Store, options: WriterOptions) -> Self {
         let capacity = options.queue_events.clamp(1, Semaphore::MAX_PERMITS);
+        let capacity_bytes = options.queue_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let queue = Arc::new(Queue {
             waiting: Mutex::default(),
             arrived: Notify::new(),
             crowded: Notify::new(),
             room: Arc::new(Semaphore::new(capacity)),
             capacity,
+            room_bytes: Arc::new(Semaphore::new(capacity_bytes)),
+            capacity_bytes,
         });
         let mut tasks = JoinSet::new();
         // On SQLite a second writer would only wait for the one connection, with events that could share a commit.
@@ -147,24 +163,13 @@ impl Writer {
     /// Stores events and answers after the commit, in the order given. A caller that goes away cancels nothing.
     ///
     /// # Errors
-    /// [`StoreError::Overloaded`] at once if too many events wait already, [`StoreError::Closed`] after
+    /// [`StoreError::Overloaded`] at once if too many events, or bytes of them, wait already, [`StoreError::Closed`] after
     /// [`Writer::close`]: nothing is stored then.
     pub async fn submit(&self, events: Vec<NewEvent>) -> Result<Answers, StoreError> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let size = u32::try_from(events.len().min(self.queue.capacity)).unwrap_or(u32::MAX);
-        let room = self
-            .queue
-            .room
-            .clone()
-            .try_acquire_many_owned(size)
-            .map_err(|error| match error {
-                TryAcquireError::NoPermits => StoreError::Overloaded {
-                    limit: self.queue.capacity,
-                },
-                TryAcquireError::Closed => StoreError::Closed,
-            })?;
+        let room = self.queue.room_for(&events)?;
         let (answer, answered) = oneshot::channel();
         self.queue.push(Submission {
             events,
@@ -195,6 +200,31 @@ impl Writer {
 }
 
 impl Queue {
+    /// Takes room for `events`. What is larger than the whole queue waits in it alone.
+    fn room_for(&self, events: &[NewEvent]) -> Result<Room, StoreError> {
+        let take = |room: &Arc<Semaphore>, size: usize, limit: QueueLimit| {
+            let permits = u32::try_from(size).unwrap_or(u32::MAX);
+            let taken = Arc::clone(room).try_acquire_many_owned(permits);
+            taken.map_err(|error| match error {
+                TryAcquireError::NoPermits => StoreError::Overloaded { limit },
+                TryAcquireError::Closed => StoreError::Closed,
+            })
+        };
+        let (capacity, capacity_bytes) = (self.capacity, self.capacity_bytes);
+        let bytes: usize = events.iter().map(NewEvent::memory_bytes).sum();
+        let of_events = take(
+            &self.room,
+            events.len().min(capacity),
+            QueueLimit::Events(capacity),
+        )?;
+        let of_bytes = take(
+            &self.room_bytes,
+            bytes.min(capacity_bytes),
+            QueueLimit::Bytes(capacity_bytes),
+        )?;
+        Ok((of_events, of_bytes))
+    }
+
     fn push(&self, submission: Submission) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.events += submission.events.len();

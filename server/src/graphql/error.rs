@@ -106,10 +106,9 @@ impl From<StoreError> for ApiError {
         };
         match &error {
             StoreError::Invalid { field, reason } => Self::bad_input(field, reason),
-            StoreError::Overloaded { .. } => retryable(
-                Code::Overloaded,
-                "too many events are waiting to be stored; try again",
-            ),
+            StoreError::Overloaded { limit } => Self::overloaded(&format!(
+                "{limit} are waiting to be stored, the most at a time; try again"
+            )),
             StoreError::Unavailable(_) | StoreError::Contended(_) => {
                 tracing::warn!(
                     error = chain(&error),

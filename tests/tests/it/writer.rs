@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sea_orm::{ConnectionTrait, TransactionTrait};
-use store::{IngestOutcome, Observer, StoreError, Writer, WriterOptions};
+use serde_json::{Map, Value};
+use store::{IngestOutcome, Observer, QueueLimit, StoreError, Writer, WriterOptions};
 use tests::database::{Backend, TestDatabase};
 use tests::events::{Event, numbered_events};
 use tokio::task::JoinSet;
@@ -20,6 +22,7 @@ on_both_databases!(
     callers_that_wait_share_a_transaction,
     one_event_that_the_database_refuses_fails_alone,
     a_full_queue_refuses_at_once_and_loses_nothing,
+    events_that_are_large_fill_the_queue_sooner,
     a_caller_that_goes_away_loses_and_doubles_nothing,
     closing_finishes_what_was_accepted,
 );
@@ -163,13 +166,53 @@ async fn a_full_queue_refuses_at_once_and_loses_nothing(database: TestDatabase) 
                 assert!(matches!(answers[0], Ok(IngestOutcome::Stored)), "{answers:?}");
                 accepted += 1;
             }
-            Err(error) => assert!(matches!(error, StoreError::Overloaded { limit: 8 }), "{error:?}"),
+            Err(error) => {
+                let limit = QueueLimit::Events(8);
+                assert!(
+                    matches!(error, StoreError::Overloaded { limit: met } if met == limit),
+                    "{error:?}"
+                );
+            }
         }
     }
     assert!((8..=200).contains(&accepted), "{accepted} accepted");
     assert_eq!(database.number("SELECT COUNT(*) FROM events").await, accepted);
     assert_eq!(writer.queued_events(), 0);
     verify_is_clean(&store).await;
+}
+
+async fn events_that_are_large_fill_the_queue_sooner(database: TestDatabase) {
+    let store = database.store().await;
+    let options = WriterOptions {
+        queue_bytes: 100_000,
+        writers: 1,
+        ..WriterOptions::default()
+    };
+    let writer = Writer::start(store.clone(), options);
+    let mut events = numbered_events("large ", 20);
+    for event in &mut events {
+        let text = Value::String("x".repeat(40_000));
+        event.properties = Map::from_iter([("text".to_owned(), text)]);
+    }
+    // All are submitted before the writer has a chance to take one.
+    let submitting = events.iter().map(|event| writer.submit(vec![event.parsed()]));
+    let answers = join_all(submitting).await;
+    let stored = answers.iter().filter(|answer| answer.is_ok()).count() as i64;
+    assert!((2..20).contains(&stored), "{stored} stored");
+    for error in answers.into_iter().filter_map(Result::err) {
+        assert_eq!(
+            error.to_string(),
+            "overloaded: events of 100000 bytes are waiting to be stored, the most at a time"
+        );
+    }
+    assert_eq!(database.number("SELECT COUNT(*) FROM events").await, stored);
+    // What is larger than the queue waits in it alone.
+    let all = numbered_events("all ", 3).into_iter().map(|mut event| {
+        event.properties = events[0].properties.clone();
+        event.parsed()
+    });
+    let answers = writer.submit(all.collect()).await.expect("the queue is empty");
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
 /// `reliability.md` measured this against drivers of the day: a caller that was dropped while its transaction began
