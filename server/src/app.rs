@@ -17,8 +17,11 @@ use crate::clock::Clock;
 use crate::graphql::{Introspection, Resources, Schema, schema, schema_of_known_documents};
 use crate::http;
 use crate::http::cors::Origins;
+use crate::http::health::DatabaseHealth;
 use crate::http::hosts::AllowedHosts;
-use crate::limits::{EXPORT_STALL_TIMEOUT, FOLD_IDLE, FOLD_ROWS, LAST_FOLD_TIMEOUT, SOCKET_INIT_TIMEOUT};
+use crate::limits::{
+    BODY_PIECE_TIMEOUT, EXPORT_STALL_TIMEOUT, FOLD_IDLE, FOLD_ROWS, LAST_FOLD_TIMEOUT, SOCKET_INIT_TIMEOUT,
+};
 use crate::logging::chain;
 use crate::metrics::{Metrics, MetricsError, Readings};
 use crate::progress::Progress;
@@ -38,6 +41,8 @@ pub struct AppOptions {
     pub bodies_limit_bytes: usize,
     /// How long a request may take once it has arrived.
     pub request_timeout: Duration,
+    /// How long a client may take to send the next piece of a body.
+    pub body_piece_timeout: Duration,
     /// How many events may wait for a transaction.
     pub queue_events: usize,
     /// How many events one transaction takes at most.
@@ -76,6 +81,7 @@ impl Default for AppOptions {
             body_limit_bytes: 8 * 1024 * 1024,
             bodies_limit_bytes: 256 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
+            body_piece_timeout: BODY_PIECE_TIMEOUT,
             queue_events: 20_000,
             transaction_events: 2_000,
             fold_interval: Duration::from_secs(1),
@@ -113,6 +119,7 @@ pub(crate) struct AppState {
     pub(crate) schema_of_known_documents: Schema,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
+    pub(crate) health: DatabaseHealth,
     pub(crate) progress: Arc<Progress>,
     pub(crate) options: Arc<AppOptions>,
 }
@@ -189,6 +196,7 @@ impl App {
             writer,
             metrics,
             readiness: Readiness::default(),
+            health: DatabaseHealth::default(),
             progress,
             options: Arc::new(options),
         };

@@ -21,7 +21,7 @@ use crate::export::{ExportFormat, Packing};
 use crate::graphql::Introspection;
 use crate::http::cors::{Origin, Origins};
 use crate::http::hosts::AllowedHosts;
-use crate::limits::{ADDRESS_BURST, ADDRESS_RATE, IDLE_TIMEOUT};
+use crate::limits::{ADDRESS_BURST, ADDRESS_CONNECTIONS, ADDRESS_RATE, IDLE_TIMEOUT};
 use crate::listener::ListenOptions;
 use crate::logging::LogFormat;
 use crate::metrics;
@@ -356,7 +356,11 @@ pub struct ServeOptions {
     #[arg(long, env = "KOHORTA_MAX_CONNECTIONS", default_value_t = 4_096, value_name = "CONNECTIONS",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
-    /// How many WebSockets and event streams may be open at once; more are answered OVERLOADED
+    /// How many connections may come from one address at once; more are answered OVERLOADED, 0 sets no limit. This machine's
+    /// own addresses have none, and none is set behind --trusted-proxies, where all connections are the proxy's
+    #[arg(long, env = "KOHORTA_MAX_ADDRESS_CONNECTIONS", default_value_t = ADDRESS_CONNECTIONS, value_name = "CONNECTIONS")]
+    max_address_connections: u32,
+    /// How many WebSockets and event streams may be open at once, a quarter of them from one address; more are answered OVERLOADED
     #[arg(long, env = "KOHORTA_MAX_LIVE_CONNECTIONS", default_value_t = 2_048, value_name = "CONNECTIONS",
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     max_live_connections: u32,
@@ -650,10 +654,16 @@ impl ServeOptions {
         }
     }
 
+    fn connections_per_address(&self) -> Option<usize> {
+        let bounded = self.max_address_connections > 0 && self.trusted_proxies == 0;
+        bounded.then_some(self.max_address_connections as usize)
+    }
+
     /// How connections are treated.
     pub fn listen_options(&self) -> ListenOptions {
         ListenOptions {
             connections: self.max_connections as usize,
+            connections_per_address: self.connections_per_address(),
             idle_timeout: Duration::from_secs(self.idle_timeout_seconds),
             ..ListenOptions::default()
         }
@@ -746,6 +756,26 @@ mod tests {
             assert!(line.starts_with("error: ") && !line.contains('\n'), "{line}");
         }
         assert!(line(&["--timezone", "Mars/Olympus"]).contains("Europe/Berlin"));
+    }
+
+    #[test]
+    fn connections_of_an_address_are_bounded_unless_a_proxy_makes_them() {
+        for (arguments, bound) in [
+            (&[][..], Some(1_024)),
+            (&["--max-address-connections", "7"], Some(7)),
+            (&["--max-address-connections", "0"], None),
+            (
+                &["--max-address-connections", "7", "--trusted-proxies", "1"],
+                None,
+            ),
+        ] {
+            let config = parse(arguments).expect("good arguments");
+            assert_eq!(
+                config.serve.listen_options().connections_per_address,
+                bound,
+                "{arguments:?}"
+            );
+        }
     }
 
     #[test]

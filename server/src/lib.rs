@@ -22,6 +22,7 @@ mod limits;
 pub mod listener;
 pub mod logging;
 mod metrics;
+mod per_address;
 mod process;
 mod progress;
 mod rate;

@@ -118,6 +118,17 @@ pub(crate) const MAX_RATE_BUCKETS: usize = 10_000;
 /// How long a browser remembers that a page may use the API: a change to the list of origins is noticed after that.
 pub(crate) const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 
+/// The line and headers of a request, in bytes, and what is read of a body at once. They are refused once so much is there and
+/// their end is not, so a little more passes. With all connections this is what strangers can make the server hold.
+pub(crate) const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// How many connections there may be from one address, unless told otherwise: a quarter of all, so one stranger cannot take
+/// them, and many colleagues behind one address can work. This machine's own addresses are not limited.
+pub(crate) const ADDRESS_CONNECTIONS: u32 = 1_024;
+/// The share of the WebSockets and event streams that one address may have open: one in so many.
+pub(crate) const ADDRESS_LIVE_SHARE: usize = 4;
+/// The longest path that is written to the log, in characters.
+pub(crate) const MAX_LOGGED_PATH_CHARACTERS: usize = 512;
+
 /// How long a client may take to send the headers of a request: one that stalls holds a connection.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may lie idle between two requests: it saves its client the making of another one, but it is one
@@ -129,6 +140,8 @@ pub(crate) const BODY_PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long `/healthz` waits for the database.
 pub(crate) const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How old an answer of the database to `/healthz` may be: whoever asks, and however often, it is asked four times a second.
+pub(crate) const HEALTH_FRESH: Duration = Duration::from_millis(250);
 /// How long the server still takes requests when it is told to stop: clients and load balancers that are about to send
 /// something learn from an answer, not from a broken connection, that they have to go elsewhere.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);

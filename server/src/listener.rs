@@ -1,7 +1,8 @@
 //! Connections: accepted by our own loop, with the time-outs and bounds that the stock one lacks.
 //!
 //! HTTP/1.1 only. A client that does not send its headers in time is cut off, and so is a connection that is idle for
-//! longer (see [`crate::turns`]); beyond a number of connections new ones are told to come back later.
+//! longer (see [`crate::turns`]); beyond a number of connections, of all or of one address, new ones are told to come back
+//! later. What a connection may make the server hold before a request has come is bounded.
 //!
 //! When told to stop, the loop lingers: for a moment it answers as before, and ends each connection with its answer, so
 //! that a request that is just being sent is not cut off and health checks see the 503. Then it accepts no more, closes
@@ -33,8 +34,12 @@ use tower::ServiceExt;
 use crate::error_code::Code;
 use crate::http::error::HttpError;
 use crate::http::exchange::RequestId;
-use crate::limits::{DRAIN_TIMEOUT, HEADER_TIMEOUT, IDLE_TIMEOUT, LINGER, WRITE_STALL_TIMEOUT};
+use crate::limits::{
+    ADDRESS_CONNECTIONS, DRAIN_TIMEOUT, HEADER_TIMEOUT, IDLE_TIMEOUT, LINGER, MAX_HEADER_BYTES,
+    WRITE_STALL_TIMEOUT,
+};
 use crate::metrics;
+use crate::per_address::{PerAddress, TooMany};
 use crate::stall::StallGuard;
 use crate::turns::{AnswerBody, TurnGuard, TurnLimits, Turns};
 
@@ -43,6 +48,9 @@ use crate::turns::{AnswerBody, TurnGuard, TurnLimits, Turns};
 pub struct ListenOptions {
     /// How many connections may be open at once.
     pub connections: usize,
+    /// How many of them from one address that is not this machine's own; however many if there is none, which is right where
+    /// a proxy makes the connections.
+    pub connections_per_address: Option<usize>,
     /// How long a client may take to send the headers of a request.
     pub header_timeout: Duration,
     /// How long a connection may lie idle between two requests.
@@ -57,6 +65,7 @@ impl Default for ListenOptions {
     fn default() -> Self {
         Self {
             connections: 4_096,
+            connections_per_address: Some(ADDRESS_CONNECTIONS as usize),
             header_timeout: HEADER_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             linger: LINGER,
@@ -84,6 +93,8 @@ pub async fn run(listener: TcpListener, router: Router, options: ListenOptions, 
         },
         router,
         permits: Arc::new(Semaphore::new(options.connections)),
+        most: options.connections,
+        per_address: PerAddress::new(options.connections_per_address),
         tasks: TaskTracker::new(),
         stopping: stop.clone(),
         finish: CancellationToken::new(),
@@ -124,6 +135,7 @@ fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     // It would run while a connection is idle as well: see `turns`.
     builder.header_read_timeout(None::<Duration>);
+    builder.max_buf_size(MAX_HEADER_BYTES);
     builder
 }
 
@@ -134,6 +146,8 @@ struct Connections {
     turn_limits: TurnLimits,
     router: Router,
     permits: Arc<Semaphore>,
+    most: usize,
+    per_address: PerAddress,
     tasks: TaskTracker,
     /// Cancelled when the server stops: from then on every answer is the last one of its connection.
     stopping: CancellationToken,
@@ -169,14 +183,27 @@ impl Connections {
     }
 
     fn begin(&self, stream: TcpStream, peer: SocketAddr) {
+        let held = match self.per_address.take(peer.ip()) {
+            Ok(held) => held,
+            Err(TooMany(most)) => {
+                let message =
+                    format!("there are {most} connections from your address, the most at a time; try again");
+                tokio::spawn(turn_away(stream, message));
+                return;
+            }
+        };
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
-            tokio::spawn(turn_away(stream));
+            let message = format!(
+                "the server has {} connections, the most at a time; try again",
+                self.most
+            );
+            tokio::spawn(turn_away(stream, message));
             return;
         };
         let connections = self.clone();
         self.tasks.spawn(async move {
             connections.serve(stream, peer).await;
-            drop(permit);
+            drop((permit, held));
         });
     }
 
@@ -263,8 +290,8 @@ async fn pause_after(error: &io::Error) {
 }
 
 /// Tells a client beyond the bound to come back later.
-async fn turn_away(mut stream: TcpStream) {
-    let error = HttpError::unavailable(Code::Overloaded, "the server has as many connections as it takes");
+async fn turn_away(mut stream: TcpStream, message: String) {
+    let error = HttpError::unavailable(Code::Overloaded, message);
     metrics::error_answered(Code::Overloaded);
     let body = error.body(&RequestId::made());
     let head = format!(
@@ -296,7 +323,7 @@ mod tests {
     use tokio::task::JoinHandle;
     use tokio_util::sync::CancellationToken;
 
-    use super::{ListenOptions, run};
+    use super::{ListenOptions, MAX_HEADER_BYTES, run};
 
     struct Running {
         address: SocketAddr,
@@ -474,7 +501,32 @@ mod tests {
             refusal.starts_with("HTTP/1.1 503 ") && refusal.contains("\"code\":\"OVERLOADED\""),
             "{refusal}"
         );
+        assert!(
+            refusal.contains("the server has 1 connections, the most"),
+            "{refusal}"
+        );
         server.answer.notify_one();
         assert!(rest_of(first).await.expect("an answer").ends_with("slow"));
+    }
+
+    #[tokio::test]
+    async fn headers_are_as_long_as_allowed_or_answered_431() {
+        let server = start(ListenOptions::default()).await;
+        let padded = |length| {
+            format!(
+                "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx: {}\r\n\r\n",
+                "x".repeat(length)
+            )
+        };
+        let fitting = send(server.address, &padded(MAX_HEADER_BYTES - 1_000)).await;
+        assert!(rest_of(fitting).await.expect("an answer").ends_with("quick"));
+        // One that is a little longer may have been read whole before its length was known.
+        let mut larger = TcpStream::connect(server.address)
+            .await
+            .expect("the server accepts");
+        let _ = larger.write_all(padded(3 * MAX_HEADER_BYTES).as_bytes()).await;
+        let mut answer = [0; 12];
+        larger.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 431");
     }
 }

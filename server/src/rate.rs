@@ -31,6 +31,31 @@ pub struct RateOptions {
     pub per_key: Option<Rate>,
 }
 
+/// A request is one too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooOften {
+    /// How many may come.
+    pub(crate) rate: Rate,
+    /// How long to wait.
+    pub(crate) wait: Duration,
+}
+
+impl TooOften {
+    /// How long to wait, in whole seconds.
+    pub(crate) fn wait_seconds(&self) -> u64 {
+        self.wait.as_secs_f64().ceil().max(1.0) as u64
+    }
+
+    /// A sentence for whoever sent it, `whose` it is.
+    pub(crate) fn message(&self, whose: &str) -> String {
+        let Rate { per_second, burst } = self.rate;
+        format!(
+            "too many requests {whose}: {per_second} a second and {burst} at once are allowed; try again after {} s",
+            self.wait_seconds()
+        )
+    }
+}
+
 /// Counts requests against the rates.
 #[derive(Debug)]
 pub(crate) struct RateLimits {
@@ -49,8 +74,8 @@ impl RateLimits {
     /// One more request from this address.
     ///
     /// # Errors
-    /// How long to wait, if it is one too many.
-    pub(crate) fn take_address(&self, address: IpAddr) -> Result<(), Duration> {
+    /// [`TooOften`], if it is one too many.
+    pub(crate) fn take_address(&self, address: IpAddr) -> Result<(), TooOften> {
         match &self.addresses {
             // Whoever is on this machine needs no network to do harm.
             Some(buckets) if !address.is_loopback() => buckets.take(network(address), Instant::now()),
@@ -61,8 +86,8 @@ impl RateLimits {
     /// One more request with this key. The operator's own key is not limited.
     ///
     /// # Errors
-    /// How long to wait, if it is one too many.
-    pub(crate) fn take_key(&self, holder: Holder) -> Result<(), Duration> {
+    /// [`TooOften`], if it is one too many.
+    pub(crate) fn take_key(&self, holder: Holder) -> Result<(), TooOften> {
         match (&self.keys, holder) {
             (Some(buckets), Holder::Key(_)) => buckets.take(holder, Instant::now()),
             _ => Ok(()),
@@ -71,7 +96,7 @@ impl RateLimits {
 }
 
 /// Whose address it is: one customer has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -116,7 +141,13 @@ impl<K: Eq + Hash> Buckets<K> {
         }
     }
 
-    fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
+    fn take(&self, key: K, now: Instant) -> Result<(), TooOften> {
+        let rate = self.rate;
+        self.wait(key, now).map_err(|wait| TooOften { rate, wait })
+    }
+
+    /// Takes one, or says how long to wait.
+    fn wait(&self, key: K, now: Instant) -> Result<(), Duration> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.buckets.len() >= self.most && !table.buckets.contains_key(&key) {
             table.sweep(self.rate, now);
@@ -194,8 +225,13 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(buckets.take("a", start), Ok(()));
         }
-        let wait = buckets.take("a", start).expect_err("the burst is used up");
+        let refused = buckets.take("a", start).expect_err("the burst is used up");
+        let wait = refused.wait;
         assert_eq!(wait, Duration::from_millis(100));
+        assert_eq!(
+            refused.message("from you"),
+            "too many requests from you: 10 a second and 3 at once are allowed; try again after 1 s"
+        );
         assert_eq!(buckets.take("b", start), Ok(()), "others are not held up");
         assert_eq!(buckets.take("a", start + wait), Ok(()));
         assert!(buckets.take("a", start + wait).is_err());

@@ -9,9 +9,8 @@ use super::error::{ApiError, Result};
 use super::filter::EventFilter;
 use super::guard::Needs;
 use super::resources::Resources;
+use crate::limits::MAX_TODAY_COUNTS;
 use crate::today::Watching;
-
-const TOO_MANY: &str = "as many different filters are watched as the server takes; try again";
 
 #[derive(Default)]
 pub(super) struct ActiveTodaySubscription;
@@ -32,7 +31,7 @@ impl ActiveTodaySubscription {
     ) -> Result<impl Stream<Item = Result<ActiveUsersPoint>> + use<>> {
         let filter = filter.map(EventFilter::parse).transpose()?;
         let watching = Resources::of(context)?.today.watch(filter);
-        let watching = watching.ok_or_else(|| ApiError::overloaded(TOO_MANY))?;
+        let watching = watching.ok_or_else(too_many)?;
         Ok(stream::unfold(Some(watching), async |watching| {
             let mut watching: Watching = watching?;
             match watching.next().await? {
@@ -41,4 +40,10 @@ impl ActiveTodaySubscription {
             }
         }))
     }
+}
+
+fn too_many() -> ApiError {
+    ApiError::overloaded(&format!(
+        "{MAX_TODAY_COUNTS} different filters are watched, the most at a time; try again"
+    ))
 }

@@ -383,7 +383,7 @@ mod tests {
         for selection in [
             many.to_owned(),
             format!("... {{ {many} }}"),
-            "x @skip(if: false)".to_owned(),
+            "inner { z }".to_owned(),
         ] {
             let (message, path) = cost(&selection).await.expect("there is no memory");
             assert!(message.contains("134217728 bytes of memory"), "{message}");

@@ -1,10 +1,10 @@
 //! Request bodies: of bounded size, in bounded time, gzip at most.
 //!
-//! The size is bounded three times: by `Content-Length` before anything is read, while reading, and while inflating.
-//! All bodies together are bounded as well, with what reading their JSON takes, so that requests cannot take the memory,
+//! The size is bounded three times: by `Content-Length` before anything is read, while reading, and while inflating; a body
+//! takes its share of the memory before it grows, never after. All bodies together are bounded as well, with what reading their JSON takes, so that requests cannot take the memory,
 //! neither many large ones nor one whose values are small and many.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +59,14 @@ impl BodyReader {
         }
     }
 
+    /// With this time for the next piece.
+    pub(super) fn with_piece_timeout(self, piece_timeout: Duration) -> Self {
+        Self {
+            piece_timeout,
+            ..self
+        }
+    }
+
     /// Reads a whole body.
     ///
     /// # Errors
@@ -79,16 +87,27 @@ impl BodyReader {
         };
         raw.bytes = match timeout(BODY_TIMEOUT, self.collect(body, &mut raw)).await {
             Ok(bytes) => bytes?,
-            Err(_) => return Err(stalled()),
+            Err(_) => return Err(stalled("body", BODY_TIMEOUT)),
         };
         Ok(raw)
+    }
+
+    /// Takes the memory for a text that has come in another way than as a body, with what reading it as JSON will take.
+    ///
+    /// # Errors
+    /// 503 if all bodies together are too large.
+    pub(super) fn share_for(&self, text: &str) -> Result<OwnedSemaphorePermit, HttpError> {
+        let memory = memory_of_json(text.as_bytes()).saturating_add(text.len());
+        let permits = u32::try_from(memory.min(self.budget_bytes)).unwrap_or(u32::MAX);
+        let share = self.budget.clone().try_acquire_many_owned(permits);
+        share.map_err(|_| too_many_bodies(self.budget_bytes))
     }
 
     async fn collect(&self, mut body: Body, raw: &mut RawBody) -> Result<Bytes, HttpError> {
         let mut collected = BytesMut::new();
         loop {
             let Ok(frame) = timeout(self.piece_timeout, body.frame()).await else {
-                return Err(stalled());
+                return Err(stalled("next piece of the body", self.piece_timeout));
             };
             let frame = match frame {
                 None => return Ok(collected.freeze()),
@@ -114,17 +133,7 @@ impl RawBody {
     /// 413 if it is too large, inflated or read; 503 if all bodies together are.
     pub(super) fn into_json(mut self) -> Result<PlainBody, HttpError> {
         if self.encoding == Encoding::Gzip {
-            let mut plain = Vec::new();
-            // One byte more than allowed tells a body that is too large from one that just fits.
-            let most = self.limit_bytes as u64 + 1;
-            MultiGzDecoder::new(self.bytes.as_ref())
-                .take(most)
-                .read_to_end(&mut plain)
-                .map_err(|_| HttpError::bad_request("the body is not valid gzip"))?;
-            if plain.len() > self.limit_bytes {
-                return Err(HttpError::too_large(self.limit_bytes));
-            }
-            self.charge(plain.len())?;
+            let plain = self.inflated()?;
             self.bytes = plain.into();
         }
         let memory = memory_of_json(&self.bytes);
@@ -143,6 +152,32 @@ impl RawBody {
         })
     }
 
+    /// Inflates the body, and takes the memory for it before it grows into it.
+    fn inflated(&mut self) -> Result<Vec<u8>, HttpError> {
+        const PIECE_BYTES: usize = 16 * 1024;
+        let compressed = std::mem::take(&mut self.bytes);
+        let mut decoder = MultiGzDecoder::new(compressed.as_ref());
+        let (mut plain, mut piece) = (Vec::new(), [0; PIECE_BYTES]);
+        loop {
+            let length = match decoder.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Err(HttpError::bad_request("the body is not valid gzip")),
+            };
+            if plain.len() + length > self.limit_bytes {
+                return Err(HttpError::too_large(self.limit_bytes));
+            }
+            if plain.len() + length > plain.capacity() {
+                let more = plain.capacity().max(PIECE_BYTES).min(self.limit_bytes);
+                self.charge(more)?;
+                plain.reserve_exact(plain.capacity() + more - plain.len());
+            }
+            plain.extend_from_slice(&piece[..length]);
+        }
+        Ok(plain)
+    }
+
     /// Whether reading this body takes so long that it should not hold up other requests.
     pub(super) fn is_large(&self) -> bool {
         const LARGE_BYTES: usize = 64 * 1024;
@@ -151,13 +186,18 @@ impl RawBody {
 
     fn charge(&mut self, bytes: usize) -> Result<(), HttpError> {
         let permits = u32::try_from(bytes).map_err(|_| HttpError::too_large(self.limit_bytes))?;
-        let share = self.budget.clone().try_acquire_many_owned(permits).map_err(|_| {
-            let message = "the server is reading as many large requests as it takes; try again";
-            closing(HttpError::unavailable(Code::Overloaded, message))
-        })?;
+        let share = self.budget.clone().try_acquire_many_owned(permits);
+        let share = share.map_err(|_| closing(too_many_bodies(self.budget_bytes)))?;
         self.shares.push(share);
         Ok(())
     }
+}
+
+fn too_many_bodies(budget_bytes: usize) -> HttpError {
+    let message = format!(
+        "the bodies of all requests under way take {budget_bytes} bytes of memory, the most at a time; try again"
+    );
+    HttpError::unavailable(Code::Overloaded, message)
 }
 
 /// About what the values of a JSON text take in memory while a request is answered, measured: those that are parsed, and the
@@ -221,8 +261,8 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-fn stalled() -> HttpError {
-    let message = "the body did not arrive in time";
+fn stalled(what: &str, limit: Duration) -> HttpError {
+    let message = format!("the {what} did not arrive within {} s", limit.as_secs_f32());
     closing(HttpError::new(
         StatusCode::REQUEST_TIMEOUT,
         Code::Timeout,
@@ -302,6 +342,44 @@ mod tests {
         assert_eq!(
             read(&[("content-encoding", "gzip")], gzipped(100_000_000)).await,
             Err(413)
+        );
+    }
+
+    #[tokio::test]
+    async fn memory_is_taken_before_a_body_is_inflated() {
+        // Room for what has come, and for no more than the beginning of what it becomes.
+        let reader = BodyReader::new(1_000_000, 20_000);
+        let mut headers = HeaderMap::new();
+        headers.insert("content-encoding", HeaderValue::from_static("gzip"));
+        let raw = reader
+            .read(&headers, gzipped(900_000))
+            .await
+            .expect("a small body");
+        let refused = raw.into_json().err().map(|error| error.message);
+        assert_eq!(
+            refused.as_deref(),
+            Some(
+                "the bodies of all requests under way take 20000 bytes of memory, the most at a time; try again"
+            )
+        );
+        assert_eq!(reader.budget.available_permits(), 20_000, "all is given back");
+        let raw = reader
+            .read(&headers, gzipped(10_000))
+            .await
+            .expect("a small body");
+        assert_eq!(raw.into_json().map(|body| body.bytes.len()).ok(), Some(10_000));
+    }
+
+    #[tokio::test]
+    async fn a_text_takes_its_share_like_a_body() {
+        let reader = BodyReader::new(LIMIT, 3 * LIMIT);
+        let share = reader.share_for("{}").expect("within the budget");
+        assert_eq!(reader.budget.available_permits(), 3 * LIMIT - 2_002);
+        assert!(reader.share_for("{}").is_err());
+        drop(share);
+        assert!(
+            reader.share_for(&"{}".repeat(LIMIT)).is_ok(),
+            "one is taken however large it is"
         );
     }
 

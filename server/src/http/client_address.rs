@@ -1,11 +1,10 @@
-//! From which address a request comes, and whether it has sent too many.
+//! From which address a request comes, and whether it has sent too many. Every request carries its [`ClientAddress`].
 //!
 //! The address is the connection's, unless the operator says how many proxies stand in front: then it is the one that the
 //! outermost of these wrote into `X-Forwarded-For`. What stands further left in that header anybody may have written.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::header::RETRY_AFTER;
@@ -13,8 +12,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::error::HttpError;
 use crate::error_code::Code;
-use crate::rate::RateLimits;
+use crate::rate::{RateLimits, TooOften};
 
+/// Whose requests are too many.
+pub(super) const FROM_YOUR_ADDRESS: &str = "from your address";
+/// The same.
+pub(super) const WITH_THIS_KEY: &str = "with this API key";
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// What limits requests by address.
@@ -24,30 +27,36 @@ pub(super) struct AddressLimit {
     pub(super) trusted_proxies: usize,
 }
 
+/// The address that a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClientAddress(pub(super) IpAddr);
+
 impl AddressLimit {
-    /// Refuses requests from an address that has sent too many. Health checks are never refused.
+    /// Refuses requests from an address that has sent too many, and notes the address with the others. Health checks are never
+    /// refused.
     ///
     /// # Errors
     /// 429 with the time to wait.
-    pub(super) fn check(&self, request: &Request) -> Result<(), HttpError> {
+    pub(super) fn check(&self, request: &mut Request) -> Result<(), HttpError> {
         let is_health = matches!(request.uri().path(), "/healthz" | "/livez");
-        match request.extensions().get::<ConnectInfo<SocketAddr>>() {
-            Some(ConnectInfo(peer)) if !is_health => {
-                let address = client_address(peer.ip(), request.headers(), self.trusted_proxies);
-                let taken = self.rates.take_address(address);
-                taken.map_err(|wait| too_many("from your address", wait))
-            }
-            _ => Ok(()),
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        if let Some(ConnectInfo(peer)) = peer
+            && !is_health
+        {
+            let address = client_address(peer.ip(), request.headers(), self.trusted_proxies);
+            let taken = self.rates.take_address(address);
+            taken.map_err(|too_often| too_many(FROM_YOUR_ADDRESS, too_often))?;
+            request.extensions_mut().insert(ClientAddress(address));
         }
+        Ok(())
     }
 }
 
 /// The refusal of a request that is one too many.
-pub(super) fn too_many(whose: &str, wait: Duration) -> HttpError {
-    let message = format!("too many requests {whose}; try again after the time that retry-after gives");
-    let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
+pub(super) fn too_many(whose: &str, too_often: TooOften) -> HttpError {
+    let message = too_often.message(whose);
     HttpError::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message)
-        .with_header(RETRY_AFTER, HeaderValue::from(seconds))
+        .with_header(RETRY_AFTER, HeaderValue::from(too_often.wait_seconds()))
 }
 
 /// The address of the client behind `trusted_proxies` proxies; the nearest known if the header says less.

@@ -37,11 +37,11 @@ pub(super) async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: 
 }
 
 impl Edge {
-    async fn answer(&self, request: Request, next: Next) -> Response {
+    async fn answer(&self, mut request: Request, next: Next) -> Response {
         let sharing = self.origins.sharing(&request);
         let response = match sharing.permission() {
             Some(permission) => permission,
-            None => match self.refusal(&request) {
+            None => match self.refusal(&mut request) {
                 Some(refusal) => refusal.into_response(),
                 None => next.run(request).await,
             },
@@ -49,7 +49,7 @@ impl Edge {
         sharing.with(response)
     }
 
-    fn refusal(&self, request: &Request) -> Option<HttpError> {
+    fn refusal(&self, request: &mut Request) -> Option<HttpError> {
         let checked = self.address_limit.check(request);
         checked.and_then(|()| self.hosts.check(request)).err()
     }

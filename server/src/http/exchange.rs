@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::error::HttpError;
-use crate::limits::MAX_REQUEST_ID_BYTES;
+use crate::limits::{MAX_LOGGED_PATH_CHARACTERS, MAX_REQUEST_ID_BYTES};
 use crate::{metrics, traces};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -72,7 +72,12 @@ pub(super) async fn run<A: Future<Output = Response>>(
     request.extensions_mut().insert(id.clone());
     let mut line = AccessLine {
         method: request.method().clone(),
-        path: request.uri().path().to_owned(),
+        path: request
+            .uri()
+            .path()
+            .chars()
+            .take(MAX_LOGGED_PATH_CHARACTERS)
+            .collect(),
         status: CLIENT_GONE,
         id: id.clone(),
     };

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use store::{Export, Scope, Store, StoreError, StoredEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::client_address::{WITH_THIS_KEY, too_many};
 use super::credentials;
 use super::error::HttpError;
 use super::export_body::{Pieces, Unsent, body};
@@ -26,22 +27,25 @@ use crate::error_code::Code;
 use crate::export::{ExportFormat, Packer, Packing, Selection};
 use crate::limits::MAX_EXPORTS;
 use crate::logging::chain;
+use crate::rate::RateLimits;
 
 /// What the handler needs.
 #[derive(Clone)]
 pub(super) struct ExportEndpoint {
     store: Store,
     gate: Gate,
+    rates: Arc<RateLimits>,
     permits: Arc<Semaphore>,
     /// How long a client may take to take a piece.
     stall_timeout: Duration,
 }
 
 impl ExportEndpoint {
-    pub(super) fn new(store: Store, gate: Gate, stall_timeout: Duration) -> Self {
+    pub(super) fn new(store: Store, gate: Gate, rates: Arc<RateLimits>, stall_timeout: Duration) -> Self {
         Self {
             store,
             gate,
+            rates,
             permits: Arc::new(Semaphore::new(MAX_EXPORTS)),
             stall_timeout,
         }
@@ -53,7 +57,9 @@ pub(super) async fn get(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, HttpError> {
-    credentials::principal_with(&endpoint.gate, &headers, Scope::Admin).await?;
+    let principal = credentials::principal_with(&endpoint.gate, &headers, Scope::Admin).await?;
+    let counted = endpoint.rates.take_key(principal.holder);
+    counted.map_err(|too_often| too_many(WITH_THIS_KEY, too_often))?;
     let (selection, mut packing) = parameters(&uri)?;
     let is_file = packing.gzip;
     packing.gzip |= accepts_gzip(&headers);

@@ -22,7 +22,7 @@ use tracing::Instrument as _;
 
 use super::answer;
 use super::body::{BodyReader, PlainBody, RawBody};
-use super::client_address::too_many;
+use super::client_address::{ClientAddress, WITH_THIS_KEY, too_many};
 use super::cors::Origins;
 use super::credentials::{self, Credential};
 use super::error::HttpError;
@@ -65,10 +65,11 @@ pub(super) async fn post(State(endpoint): State<Arc<Endpoint>>, request: Request
     let (parts, body) = request.into_parts();
     let id = request_id(&parts);
     let answered = if event_stream::is_wanted(&parts.headers) {
-        let stopping = parts.extensions.get::<Stopping>().cloned().unwrap_or_default();
-        endpoint
-            .post_for_events(&id, &parts.headers, body, stopping)
-            .await
+        let live = Live {
+            stopping: parts.extensions.get::<Stopping>().cloned().unwrap_or_default(),
+            address: parts.extensions.get::<ClientAddress>().copied(),
+        };
+        endpoint.post_for_events(&id, &parts.headers, body, live).await
     } else {
         endpoint.post(&id, &parts.headers, body).await
     };
@@ -131,19 +132,20 @@ impl Endpoint {
         id: &RequestId,
         headers: &HeaderMap,
         body: Body,
-        stopping: Stopping,
+        Live { stopping, address }: Live,
     ) -> Result<Response, HttpError> {
         let credential = Credential::of_headers(&self.gate, headers);
         let principal = self.counted(credential.principal().await?)?;
         check_content_type(headers)?;
-        let connection = self.live.admit(Transport::EventStream)?;
-        let (parameters, _share) = self.parameters(headers, body).await?;
+        let connection = self.live.admit(Transport::EventStream, address)?;
+        let (parameters, share) = self.parameters(headers, body).await?;
         let asker = Asker {
             id: id.clone(),
             principal,
+            address,
             cause: Cause::present_request(),
         };
-        let answers = self.operations.run(parameters, &asker);
+        let answers = self.operations.run(parameters, &asker, share);
         let going = event_stream::Going::new(answers, connection, credential, stopping);
         Ok(event_stream::answer(going))
     }
@@ -187,7 +189,7 @@ impl Endpoint {
     fn counted(&self, principal: Principal) -> Result<Principal, HttpError> {
         self.rates
             .take_key(principal.holder)
-            .map_err(|wait| too_many("with this API key", wait))?;
+            .map_err(|too_often| too_many(WITH_THIS_KEY, too_often))?;
         Ok(principal)
     }
 
@@ -306,6 +308,12 @@ pub(super) fn with_argument_names(mut response: GraphqlResponse, query: &str) ->
         }
     }
     response
+}
+
+/// What an answer needs that lives on.
+struct Live {
+    stopping: Stopping,
+    address: Option<ClientAddress>,
 }
 
 /// What is to be executed, and for whom.

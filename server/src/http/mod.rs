@@ -16,7 +16,7 @@ pub(crate) mod exchange;
 mod export;
 mod export_body;
 pub(crate) mod graphql;
-mod health;
+pub(crate) mod health;
 pub(crate) mod hosts;
 mod live;
 mod negotiation;
@@ -29,9 +29,9 @@ mod websocket;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
+use axum::{Extension, Router};
 use tower::ServiceBuilder;
 
 use crate::answer_memory::AnswersMemory;
@@ -63,7 +63,8 @@ pub(crate) fn router(app: AppState) -> Router {
         resources: app.resources.clone(),
         input_types: Arc::new(InputTypes::new()),
         answers: answers.clone(),
-        bodies: BodyReader::new(app.options.body_limit_bytes, app.options.bodies_limit_bytes),
+        bodies: BodyReader::new(app.options.body_limit_bytes, app.options.bodies_limit_bytes)
+            .with_piece_timeout(app.options.body_piece_timeout),
         timeout: app.options.request_timeout,
         introspection: app.options.introspection,
         operations: Operations {
@@ -85,7 +86,12 @@ pub(crate) fn router(app: AppState) -> Router {
         .route("/graphql", graphql)
         .route("/healthz", get(health::healthz).fallback(health::other_method))
         .route("/livez", get(health::livez).fallback(health::other_method))
-        .route("/metrics", get(health::metrics).fallback(health::other_method));
+        .route(
+            "/metrics",
+            get(health::metrics)
+                .fallback(health::other_method)
+                .layer(Extension(rates.clone())),
+        );
     if app.options.playground {
         router = playground::add_routes(router);
     }
@@ -95,6 +101,7 @@ pub(crate) fn router(app: AppState) -> Router {
             .with_state(ExportEndpoint::new(
                 app.store.clone(),
                 app.gate.clone(),
+                rates.clone(),
                 app.options.export_stall_timeout,
             ));
     router = router.route("/export", export);

@@ -16,6 +16,7 @@ use futures_util::stream::{self, BoxStream};
 use tracing::{Instrument as _, Span};
 
 use super::answer::{self, Errors};
+use super::client_address::{ClientAddress, FROM_YOUR_ADDRESS, WITH_THIS_KEY};
 use super::exchange::RequestId;
 use super::graphql::{Executed, hidden_schema, with_argument_names};
 use super::parameters::{Parameters, for_library};
@@ -25,8 +26,9 @@ use crate::auth::Principal;
 use crate::document::{self, Document, Refusal, RootField, Selected};
 use crate::error_code::Code;
 use crate::graphql::{Introspection, Schema};
+use crate::limits::MAX_LIVE_OPERATIONS;
 use crate::metrics;
-use crate::rate::RateLimits;
+use crate::rate::{RateLimits, TooOften};
 use crate::traces::{self, Cause};
 
 /// Who asks, and the exchange in which they do.
@@ -34,6 +36,8 @@ use crate::traces::{self, Cause};
 pub(super) struct Asker {
     pub(super) id: RequestId,
     pub(super) principal: Principal,
+    /// If it is known.
+    pub(super) address: Option<ClientAddress>,
     pub(super) cause: Cause,
 }
 
@@ -63,15 +67,26 @@ pub(super) struct Operations {
 impl Operations {
     /// Counts one more operation, for connections whose opening was the only request.
     pub(super) fn count(&self, asker: &Asker) -> Result<(), Refusal> {
-        self.rates.take_key(asker.principal.holder).map_err(|wait| {
-            let seconds = wait.as_secs_f64().ceil().max(1.0);
-            let message = format!("too many requests with this API key; try again after {seconds} seconds");
-            Refusal::new(Code::RateLimited, message)
-        })
+        let refused = |whose: &'static str| {
+            move |too_often: TooOften| Refusal::new(Code::RateLimited, too_often.message(whose))
+        };
+        if let Some(ClientAddress(address)) = asker.address {
+            self.rates
+                .take_address(address)
+                .map_err(refused(FROM_YOUR_ADDRESS))?;
+        }
+        let counted = self.rates.take_key(asker.principal.holder);
+        counted.map_err(refused(WITH_THIS_KEY))
     }
 
-    /// Begins an operation.
-    pub(super) fn run(&self, parameters: Parameters, asker: &Asker) -> Answers {
+    /// Begins an operation. `share` is what its message takes in memory: given back with the only answer, or once a
+    /// subscription has begun, which keeps no more of the message than the variables that it declares.
+    pub(super) fn run(
+        &self,
+        mut parameters: Parameters,
+        asker: &Asker,
+        share: impl Send + 'static,
+    ) -> Answers {
         let id = &asker.id;
         let document = document::parse(
             &parameters.query,
@@ -88,6 +103,13 @@ impl Operations {
         {
             return failed(answer::refusal(refusal, id));
         }
+        let is_declared = |name: &str| {
+            document
+                .variables
+                .iter()
+                .any(|known| known.node.name.node == *name)
+        };
+        parameters.variables.retain(|name, _| is_declared(name));
         let prepared = Prepared {
             asker: asker.clone(),
             hides_schema: hidden.is_some(),
@@ -95,7 +117,7 @@ impl Operations {
             document,
         };
         if prepared.document.operation_type != OperationType::Subscription {
-            return self.once(prepared);
+            return self.once(prepared, share);
         }
         let mut root_fields = prepared.document.root_fields.iter();
         if root_fields.any(|field| field.name == "eventAdded") {
@@ -104,10 +126,11 @@ impl Operations {
         self.stream(prepared)
     }
 
-    fn once(&self, prepared: Prepared) -> Answers {
+    fn once(&self, prepared: Prepared, share: impl Send + 'static) -> Answers {
         let (schema, limit, memory) = (self.schema.clone(), self.timeout, self.answers.of_one());
         let (operation, span) = (prepared.label(), prepared.span());
         let answering = async move {
+            let _share = share;
             let (request, results) = prepared.begin(memory);
             let started = Instant::now();
             let executing = schema.execute(request).instrument(span);
@@ -154,7 +177,9 @@ impl Operations {
             responses.map(move |response| results.next(response)).boxed()
         };
         let Some(parts) = self.shared.join(key, start) else {
-            let message = "the server runs as many different subscriptions as it takes; try again";
+            let message = format!(
+                "the server runs {MAX_LIVE_OPERATIONS} different subscriptions, the most at a time; try again"
+            );
             return failed(answer::refusal(Refusal::new(Code::Overloaded, message), &id));
         };
         let part = move |part| {

@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
+use futures_util::future::{Either, select};
 use hyper::Method;
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::json;
 use server::app::AppOptions;
 use server::{AuthOptions, FixedKey, Introspection, Origin, Origins, Policy, Rate, RateOptions};
@@ -13,6 +15,7 @@ use tests::database::{Backend, TestDatabase};
 use tests::events::instant;
 use tests::http::{Answer, Client};
 use tests::questions::active_users;
+use tests::socket::Socket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -194,6 +197,135 @@ async fn an_address_may_send_so_much_and_no_more() {
     server.stop().await;
 }
 
+/// A socket of an address that may send two requests at once: one is its handshake.
+#[tokio::test]
+async fn operations_on_a_socket_count_like_requests() {
+    let options = AppOptions {
+        rates: RateOptions {
+            per_address: two_at_once(),
+            per_key: None,
+        },
+        trusted_proxies: 1,
+        ..AppOptions::default()
+    };
+    let (_database, server) = start(options).await;
+    let headers = [
+        ("sec-websocket-protocol", "graphql-transport-ws"),
+        ("x-forwarded-for", "203.0.113.5"),
+    ];
+    let mut socket = Socket::try_open(server.address(), &headers)
+        .await
+        .expect("a socket");
+    socket.say(&json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.hear().await.message()["type"], "connection_ack");
+    socket.subscribe("1", "{ __typename }", json!({})).await;
+    assert_eq!(socket.hear().await.message()["type"], "next");
+    assert_eq!(socket.hear().await.message()["type"], "complete");
+    socket.subscribe("2", "{ __typename }", json!({})).await;
+    let refused = socket.hear().await.message();
+    assert_eq!((&refused["type"], &refused["id"]), (&json!("error"), &json!("2")));
+    let error = &refused["payload"][0];
+    assert_eq!(error["extensions"]["code"], "RATE_LIMITED");
+    let message =
+        "too many requests from your address: 1 a second and 2 at once are allowed; try again after 1 s";
+    assert_eq!(error["message"], message);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_sockets_and_no_more() {
+    let options = AppOptions {
+        live_connections: 8,
+        trusted_proxies: 1,
+        ..AppOptions::default()
+    };
+    let (_database, server) = start(options).await;
+    let open = async |address: &str| {
+        let headers = [
+            ("sec-websocket-protocol", "graphql-transport-ws"),
+            ("x-forwarded-for", address),
+        ];
+        Socket::try_open(server.address(), &headers).await
+    };
+    let first = open("203.0.113.5").await.expect("a quarter of all");
+    let _second = open("203.0.113.5").await.expect("a quarter of all");
+    assert_eq!(open("203.0.113.5").await.err(), Some(503));
+    let _other = open("203.0.113.6").await.expect("others are not held up");
+    drop(first);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while let Err(status) = open("203.0.113.5").await {
+        assert!(status == 503 && Instant::now() < deadline, "{status}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_answered_408() {
+    let options = AppOptions {
+        body_piece_timeout: Duration::from_millis(50),
+        ..AppOptions::default()
+    };
+    let (_database, server) = start(options).await;
+    let part = "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    let said = raw(&server, part.as_bytes()).await;
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    assert!(
+        said.contains("connection: close") && said.contains("\"TIMEOUT\""),
+        "{said}"
+    );
+    assert!(
+        said.contains("the next piece of the body did not arrive within 0.05 s"),
+        "{said}"
+    );
+    server.stop().await;
+}
+
+/// While the first event waits for a table that somebody has locked, there is no room for a second one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_is_answered_503_at_once() {
+    let database = TestDatabase::migrated(Backend::Postgres).await;
+    let options = AppOptions {
+        queue_events: 1,
+        ..AppOptions::default()
+    };
+    let server = Running::start_in(&database, Tz::UTC, options).await;
+    let connection = database.connect().await;
+    let lock = connection.begin().await.expect("a transaction");
+    let locked = lock
+        .execute_unprepared("LOCK TABLE events IN EXCLUSIVE MODE")
+        .await;
+    locked.expect("nobody else is there");
+    let address = server.address();
+    let send = async move || {
+        let mutation =
+            "mutation { ingestEvent(input: { userId: \"ana\", eventType: \"login\" }) { status } }";
+        let answer = Client::new(address).graphql(mutation, &json!({})).await;
+        answer.expect("an answer")
+    };
+    // Whichever comes second is refused; the other one waits.
+    let (first, second) = (Box::pin(send()), Box::pin(send()));
+    let (refused, waiting) = match select(first, second).await {
+        Either::Left(parts) => (parts.0, Either::Left(parts.1)),
+        Either::Right(parts) => (parts.0, Either::Right(parts.1)),
+    };
+    assert_eq!((refused.status, code(&refused).as_str()), (503, "OVERLOADED"));
+    assert_eq!(refused.header("retry-after"), "1");
+    let error = refused.json()["errors"][0].clone();
+    assert_eq!(
+        error["message"],
+        "1 events are waiting to be stored, the most at a time; try again"
+    );
+    lock.rollback().await.expect("the lock is given back");
+    let stored = waiting.await;
+    assert_eq!(
+        stored.json()["data"]["ingestEvent"]["status"],
+        "STORED",
+        "{}",
+        stored.text()
+    );
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn forwarded_addresses_count_for_nothing_unless_a_proxy_is_trusted() {
     let options = AppOptions {
@@ -223,7 +355,7 @@ async fn a_key_may_send_so_much_and_no_more() {
         }
         let key = store::NewKey {
             name: name.to_owned(),
-            scope: store::Scope::Query,
+            scope: store::Scope::Admin,
             hash: bytes,
             expires_at: None,
         };
@@ -236,6 +368,7 @@ async fn a_key_may_send_so_much_and_no_more() {
             per_address: None,
             per_key: two_at_once(),
         },
+        protect_metrics: true,
         ..AppOptions::default()
     };
     let mut server = Running::start_in(&database, Tz::UTC, options).await;
@@ -246,6 +379,21 @@ async fn a_key_may_send_so_much_and_no_more() {
     }
     let answer = ping(client, &first).await;
     assert_eq!((answer.status, code(&answer).as_str()), (429, "RATE_LIMITED"));
+    assert_eq!(
+        answer.json()["errors"][0]["message"],
+        "too many requests with this API key: 1 a second and 2 at once are allowed; try again after 1 s"
+    );
+    for path in ["/metrics", "/export"] {
+        let answer = client
+            .send(Method::GET, path, &first, "")
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (answer.status, code(&answer).as_str()),
+            (429, "RATE_LIMITED"),
+            "{path}"
+        );
+    }
     assert_eq!(ping(client, &[("authorization", "Bearer b")]).await.status, 200);
     server.stop().await;
 }
@@ -298,7 +446,9 @@ async fn limits_that_clients_meet_are_told() {
     let (_database, mut server) = start(options).await;
     let question = "{ serverInfo { limits { maxBatchEvents maxEventBytes maxPropertyDepth maxRangeDays maxQueryDepth \
         maxQueryComplexity maxQueryAliases maxDocumentBytes maxBodyBytes maxWindowDays maxTopEvents \
-        maxRetentionPeriods maxFutureSeconds requestTimeoutSeconds } } }";
+        maxRetentionPeriods maxFutureSeconds requestTimeoutSeconds maxQueryDirectives maxQueryFragments \
+        maxDocumentTokens maxDocumentNesting maxDocumentNameBytes maxAnswerBytes maxPageSize maxRetentionCells \
+        maxEventTypes maxExports maxSocketMessageBytes maxSocketOperations } } }";
     let limits = server.data(question, json!({})).await["serverInfo"]["limits"].clone();
     for (name, value) in [
         ("maxBatchEvents", 2_000),
@@ -306,6 +456,18 @@ async fn limits_that_clients_meet_are_told() {
         ("maxFutureSeconds", 3_600),
         ("requestTimeoutSeconds", 7),
         ("maxQueryAliases", 30),
+        ("maxQueryDirectives", 10),
+        ("maxQueryFragments", 10),
+        ("maxDocumentTokens", 2_000),
+        ("maxDocumentNesting", 64),
+        ("maxDocumentNameBytes", 128),
+        ("maxAnswerBytes", 33_554_432),
+        ("maxPageSize", 1_000),
+        ("maxRetentionCells", 50_000),
+        ("maxEventTypes", 10_000),
+        ("maxExports", 2),
+        ("maxSocketMessageBytes", 65_536),
+        ("maxSocketOperations", 20),
     ] {
         assert_eq!(limits[name], value, "{name}");
     }

@@ -1,12 +1,14 @@
 //! The protocol of WebSockets: who may open one, what each breach is answered with, what may be asked over one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use server::AllowedHosts;
 use server::app::AppOptions;
 use tests::database::{Backend, TestDatabase};
 use tests::socket::{Heard, Socket};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::app::Running;
 
@@ -238,5 +240,39 @@ async fn a_socket_has_at_most_twenty_operations() {
     socket.say(&json!({ "id": "3", "type": "complete" })).await;
     socket.subscribe("21", TYPENAME, json!({})).await;
     assert_eq!(socket.hear().await.message()["type"], "next");
+    server.stop().await;
+}
+
+/// Nothing is left for a message while the body of a request, which may stall, holds the memory.
+#[tokio::test]
+async fn messages_take_memory_like_bodies() {
+    let options = AppOptions {
+        bodies_limit_bytes: 20_000,
+        ..AppOptions::default()
+    };
+    let (_database, server) = server(options).await;
+    let mut stalled = TcpStream::connect(server.address()).await.expect("a connection");
+    let head = "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99999\r\n\r\n";
+    let part = format!("{head}{}", " ".repeat(15_000));
+    stalled
+        .write_all(part.as_bytes())
+        .await
+        .expect("the server reads");
+    let message = json!({ "id": "1", "type": "subscribe", "payload": { "query": TYPENAME, "variables": { "a": [{}, {}] } } });
+    let deadline = Instant::now() + Duration::from_secs(5);
+    // Until the body is there.
+    let reason = loop {
+        let mut socket = Socket::ready(server.address()).await;
+        socket.say(&message).await;
+        match socket.hear().await {
+            Heard::Closed(code, reason) => {
+                assert_eq!(code, 1013, "{reason}");
+                break reason;
+            }
+            Heard::Message(_) => assert!(Instant::now() < deadline),
+        }
+    };
+    assert!(reason.contains("20000 bytes of memory"), "{reason}");
+    drop(stalled);
     server.stop().await;
 }

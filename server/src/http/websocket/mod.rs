@@ -18,6 +18,7 @@ use axum::http::header::UPGRADE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
+use super::client_address::ClientAddress;
 use super::credentials::Credential;
 use super::error::HttpError;
 use super::exchange::RequestId;
@@ -76,9 +77,12 @@ async fn upgrade(endpoint: &Endpoint, id: RequestId, parts: &mut Parts) -> Resul
     if credential.is_some() {
         credential.principal().await?;
     }
-    let connection = endpoint.live.admit(Transport::WebSocket)?;
+    let address = parts.extensions.get::<ClientAddress>().copied();
+    let connection = endpoint.live.admit(Transport::WebSocket, address)?;
     let session = Session {
         operations: endpoint.operations.clone(),
+        bodies: endpoint.bodies.clone(),
+        address,
         id,
         cause: Cause::present_handshake(),
         credential,

@@ -14,6 +14,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -24,6 +25,8 @@ use crate::auth::Denied;
 use crate::document::Refusal;
 use crate::error_code::Code;
 use crate::http::answer::{self, Errors};
+use crate::http::body::BodyReader;
+use crate::http::client_address::ClientAddress;
 use crate::http::credentials::Credential;
 use crate::http::exchange::RequestId;
 use crate::http::live::LiveConnection;
@@ -38,6 +41,8 @@ use crate::traces::Cause;
 /// A socket that is about to be opened.
 pub(super) struct Session {
     pub(super) operations: Operations,
+    pub(super) bodies: BodyReader,
+    pub(super) address: Option<ClientAddress>,
     pub(super) id: RequestId,
     pub(super) cause: Cause,
     pub(super) credential: Credential,
@@ -160,6 +165,7 @@ impl Conversation<'_> {
         self.asker = Some(Asker {
             id: self.session.id.clone(),
             principal,
+            address: self.session.address,
             cause: self.session.cause.clone(),
         });
         Ok(())
@@ -168,8 +174,11 @@ impl Conversation<'_> {
     async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         match message {
             Some(Ok(Message::Text(text))) => {
+                // A message takes memory like the body of a request.
+                let share = self.session.bodies.share_for(&text);
+                let share = share.map_err(|error| End::Close(Close::try_again(&error.message)))?;
                 let message = ClientMessage::parse(&text).map_err(End::Close)?;
-                self.obey(message).await
+                self.obey(message, share).await
             }
             Some(Ok(Message::Binary(_))) => {
                 let fault = "Invalid message: messages are text, not binary";
@@ -182,7 +191,7 @@ impl Conversation<'_> {
         }
     }
 
-    async fn obey(&mut self, message: ClientMessage) -> Result<(), End> {
+    async fn obey(&mut self, message: ClientMessage, share: OwnedSemaphorePermit) -> Result<(), End> {
         match message {
             ClientMessage::ConnectionInit { authorization } => {
                 if self.asker.is_some() {
@@ -193,7 +202,7 @@ impl Conversation<'_> {
             }
             ClientMessage::Ping => self.send([Message::from(r#"{"type":"pong"}"#)]).await,
             ClientMessage::Pong => Ok(()),
-            ClientMessage::Subscribe { id, parameters } => self.subscribe(id, parameters).await,
+            ClientMessage::Subscribe { id, parameters } => self.subscribe(id, parameters, share).await,
             ClientMessage::Complete { id } => {
                 self.running.retain(|running| running.id != id);
                 Ok(())
@@ -201,7 +210,12 @@ impl Conversation<'_> {
         }
     }
 
-    async fn subscribe(&mut self, id: String, parameters: Parameters) -> Result<(), End> {
+    async fn subscribe(
+        &mut self,
+        id: String,
+        parameters: Parameters,
+        share: OwnedSemaphorePermit,
+    ) -> Result<(), End> {
         let Some(asker) = &self.asker else {
             return Err(End::Close(Close::not_acknowledged()));
         };
@@ -220,7 +234,7 @@ impl Conversation<'_> {
             let errors = answer::refusal(refusal, &self.session.id);
             return self.send([error_message(&id, &errors)]).await;
         }
-        let answers = self.session.operations.run(parameters, asker);
+        let answers = self.session.operations.run(parameters, asker, share);
         self.running.push(Running {
             prefix: format!("{{\"id\":{},\"type\":\"next\",\"payload\":", quoted(&id)),
             id,
