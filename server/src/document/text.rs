@@ -155,3 +155,143 @@ fn block_string_length(rest: &[u8]) -> Result<usize, Refusal> {
 fn unterminated() -> Refusal {
     Refusal::new(Code::GraphqlParseFailed, "syntax error: a string has no end")
 }
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Value;
+    use async_graphql::parser::parse_query;
+    use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, Selection};
+    use proptest::collection::vec;
+    use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
+
+    use super::check;
+    use crate::error_code::Code;
+    use crate::limits::MAX_DOCUMENT_NESTING;
+
+    /// Values that hide brackets, or look as if they did.
+    const LEAVES: [&str; 14] = [
+        "1",
+        "-0.5e3",
+        "name",
+        "$v",
+        r#""""#,
+        r#""[{(""#,
+        r#""\"[[[""#,
+        r#""\\""#,
+        r#""a # b""#,
+        "\"\"\"[[[{{{\"\"\"",
+        "\"\"\"a\n\"b\" [ \\\"\"\" [ \"\"\"",
+        "\"\"\"\"\"\"",
+        "\"\"\"\\\\ \"\"\"",
+        "true",
+    ];
+    /// What may stand between two values.
+    const GAPS: [&str; 8] = [
+        " ",
+        ",",
+        "\n",
+        "\r",
+        "\t,\n",
+        " #[[[{{{(((\n",
+        " #]]]}}}\"\n",
+        " # \"\"\" [\r\n",
+    ];
+
+    fn nesting(value: &Value) -> usize {
+        match value {
+            Value::List(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
+            Value::Object(members) => 1 + members.values().map(nesting).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// How deep the brackets around the arguments of the only field nest, as the parser has understood them.
+    fn understood(tree: &ExecutableDocument) -> usize {
+        let DocumentOperations::Single(operation) = &tree.operations else {
+            return 0;
+        };
+        let Some(Selection::Field(field)) = operation
+            .node
+            .selection_set
+            .node
+            .items
+            .first()
+            .map(|item| &item.node)
+        else {
+            return 0;
+        };
+        let values = field.node.arguments.iter().map(|(_, value)| {
+            let constant = value.node.clone().into_const_with(|_| Ok::<_, ()>(Value::Null));
+            nesting(&constant.expect("variables are null"))
+        });
+        // The selection, the arguments.
+        2 + values.max().unwrap_or(0)
+    }
+
+    /// A document whose only argument nests as deep as there are levels, with other values beside each.
+    fn nested(levels: &[(bool, usize, usize)]) -> String {
+        let mut text = "{a(b:".to_owned();
+        for (is_list, leaf, gap) in levels {
+            let (leaf, gap) = (LEAVES[leaf % LEAVES.len()], GAPS[gap % GAPS.len()]);
+            match is_list {
+                true => text.push_str(&format!("[{gap}{leaf}{gap}")),
+                false => text.push_str(&format!("{{{gap}x:{leaf}{gap}y:{gap}")),
+            }
+        }
+        text.push('1');
+        for (is_list, _, gap) in levels.iter().rev() {
+            text.push_str(GAPS[gap % GAPS.len()]);
+            text.push(if *is_list { ']' } else { '}' });
+        }
+        text + ")}"
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Neither strings nor comments make the pass see another nesting than the parser does.
+        #[test]
+        fn brackets_are_counted_as_the_parser_sees_them(
+            levels in vec((any::<bool>(), 0_usize..100, 0_usize..100), 0..90)
+        ) {
+            let text = nested(&levels);
+            // Far more stack than a worker has: what is refused must be parsed here.
+            let parsing = std::thread::Builder::new().stack_size(256 << 20);
+            let parsed = parsing.spawn({
+                let text = text.clone();
+                move || parse_query(&text).map(|tree| understood(&tree))
+            });
+            let parsed = parsed.expect("a thread").join().expect("it does not panic");
+            prop_assert_eq!(parsed.ok(), Some(levels.len() + 2), "{}", text);
+            let refused = check(&text).err().map(|refusal| refusal.code);
+            let expected = (levels.len() + 2 > MAX_DOCUMENT_NESTING).then_some(Code::GraphqlLimitExceeded);
+            prop_assert_eq!(refused, expected, "{}", text);
+        }
+
+        /// Whatever passes does not overflow the stack of a thread as small as those that serve requests.
+        #[test]
+        fn what_passes_can_be_parsed(
+            pieces in vec(0..LEAVES.len() + GAPS.len() + 12, 0..60),
+            times in 1_usize..200,
+        ) {
+            let own = ["[", "{", "(", "]", "}", ")", "\"", "\"\"\"", "\\", "{a(b:", "{x:", "query($v:Int="];
+            let all: Vec<&str> = LEAVES.into_iter().chain(GAPS).chain(own).collect();
+            let text: String = pieces.iter().map(|piece| all[*piece]).collect::<String>().repeat(times);
+            for text in [text.clone(), format!("{{a(b:{text}"), format!("{{a(b:\"{text}")] {
+                if check(&text).is_ok() {
+                    // Any outcome will do.
+                    let _ = parse_query(&text);
+                }
+            }
+        }
+
+        /// Names are as long for the pass as for the parser.
+        #[test]
+        fn names_are_measured_as_the_parser_sees_them(name in "[_A-Za-z][_0-9A-Za-z]{100,160}") {
+            for text in [format!("{{{name}:x}}"), format!("query {name} {{x}}"), format!("{{x(a:${name})}}")] {
+                prop_assert!(parse_query(&text).is_ok());
+                prop_assert_eq!(check(&text).is_ok(), name.len() <= 128);
+            }
+        }
+    }
+}

@@ -394,7 +394,7 @@ async fn hostile_text_is_stored_as_it_was_sent_or_refused_by_name(database: Test
     let mut server = Running::start(&database).await;
     let query = "mutation ($input: IngestEventInput!) { ingestEvent(input: $input) { status \
          event { user { userId } eventType properties } userErrors { code message field } } }";
-    let mut stored = 0;
+    let (mut stored, mut asked) = (0, 0);
     for text in hostile_texts() {
         for field in ["userId", "eventType", "property", "key", "eventId", "occurredAt"] {
             let mut input = json!({ "userId": "ana", "eventType": "login", "properties": {} });
@@ -436,15 +436,23 @@ async fn hostile_text_is_stored_as_it_was_sent_or_refused_by_name(database: Test
             assert!(answered.contains(named), "{field} {shown:?}: {answered}");
         }
         // As a filter it finds nothing or is refused; it never harms.
-        let ask = "query ($name: String!) { dau(from: \"2026-03-09\", to: \"2026-03-10\", eventType: $name) { points { users } } }";
+        let ask = "query ($name: String!) { dau(from: \"2026-03-09\", to: \"2026-03-10\", filter: { any: [ \
+             { eventType: { eq: $name } }, { userId: { contains: $name } }, { eventType: { startsWith: $name } }, \
+             { property: { path: [$name], is: { exists: true } } }, \
+             { property: { path: [\"x\"], is: { contains: $name } } } ] }) { points { users } } }";
         let started = Instant::now();
         let answer = server.send(ask, json!({ "name": text })).await;
         check_answer(&answer, started);
+        let found = answer.json()["data"]["dau"]["points"].is_array();
+        let refused = answer.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT";
+        asked += usize::from(found);
+        assert!(found || refused, "{text:.20}: {}", answer.text());
     }
     assert!(
         stored > 60,
         "{stored} of the hostile texts are harmless and must be stored"
     );
+    assert!(asked > 10, "{asked} of them are filters like any other");
     assert_eq!(database.number("SELECT COUNT(*) FROM events").await, stored);
     server.stop().await;
     verify_is_clean(&database.store().await).await;

@@ -80,6 +80,7 @@ mod plans;
 mod program;
 mod promises;
 mod retention;
+mod sessions;
 mod streams;
 mod supply;
 mod tail;
