@@ -26,6 +26,7 @@ CMD ["scripts/test"]
 FROM debian:bookworm-slim AS kohorta
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/kohorta kohorta
 COPY --from=build /src/target/release/kohorta /src/target/release/kohorta-import /usr/local/bin/
+COPY LICENSE-APACHE LICENSE-MIT docs/licences.md /usr/share/doc/kohorta/
 USER 10001
 WORKDIR /var/lib/kohorta
 VOLUME /var/lib/kohorta
