@@ -190,17 +190,22 @@ pub(crate) const TODAY_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) const TODAY_REST: u32 = 4;
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{
-        ADDRESS_BURST, ADDRESS_RATE, BODY_PIECE_TIMEOUT, BODY_TIMEOUT, HEADER_TIMEOUT, IDLE_TIMEOUT,
-        MAX_ALIASES, MAX_BATCH_EVENTS, MAX_DIRECTIVES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NESTING,
-        MAX_DOCUMENT_TOKENS, MAX_ERRORS, MAX_EXPANDED_FIELDS, MAX_FRAGMENTS, MAX_MESSAGE_CHARACTERS,
-        MAX_OPERATIONS, MAX_QUERY_COMPLEXITY, MAX_QUERY_DEPTH, MAX_QUEUED_BYTES, MAX_RANGE_DAYS,
-        MAX_RATE_BUCKETS, MAX_RETENTION_CELLS, MAX_RETENTION_PERIODS, MAX_SOCKET_MESSAGE_BYTES,
-        MAX_SOCKET_OPERATIONS, MAX_TOP_EVENTS, MAX_WINDOW_DAYS, SOCKET_INIT_TIMEOUT, WRITE_STALL_TIMEOUT,
+        ADDRESS_BURST, ADDRESS_CONNECTIONS, ADDRESS_RATE, BODY_PIECE_TIMEOUT, BODY_TIMEOUT,
+        EXPORT_STALL_TIMEOUT, HEADER_TIMEOUT, HEALTH_FRESH, IDLE_TIMEOUT, MAX_ALIASES, MAX_ANSWER_BYTES,
+        MAX_ANSWER_MEMORY_BYTES, MAX_ANSWERS_MEMORY_BYTES, MAX_BATCH_EVENTS, MAX_DIRECTIVES,
+        MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NESTING, MAX_DOCUMENT_TOKENS, MAX_ERRORS, MAX_EXPANDED_FIELDS,
+        MAX_EXPORTS, MAX_FRAGMENTS, MAX_GRAPHQL_NAME_BYTES, MAX_HEADER_BYTES, MAX_LIVE_OPERATIONS,
+        MAX_LOGGED_PATH_CHARACTERS, MAX_MESSAGE_CHARACTERS, MAX_OPERATIONS, MAX_PAGE, MAX_QUERY_COMPLEXITY,
+        MAX_QUERY_DEPTH, MAX_QUEUED_BYTES, MAX_QUEUES_BYTES, MAX_RANGE_DAYS, MAX_RATE_BUCKETS,
+        MAX_RETENTION_CELLS, MAX_RETENTION_PERIODS, MAX_SOCKET_MESSAGE_BYTES, MAX_SOCKET_OPERATIONS,
+        MAX_TODAY_COUNTS, MAX_TOP_EVENTS, MAX_WINDOW_DAYS, SOCKET_INIT_TIMEOUT, WRITE_STALL_TIMEOUT,
     };
     use crate::app::AppOptions;
     use crate::listener::ListenOptions;
-    use store::new_event::{MAX_PROPERTIES_BYTES, MAX_PROPERTY_DEPTH};
+    use store::new_event::{MAX_NAME_BYTES, MAX_PROPERTIES_BYTES, MAX_PROPERTY_DEPTH};
 
     /// The number as people read it: 65,536.
     fn grouped(number: impl TryInto<u64>) -> String {
@@ -219,7 +224,8 @@ mod tests {
     fn the_page_on_security_gives_the_figures_of_the_code() {
         let page = include_str!("../../docs/security.md");
         let options = AppOptions::default();
-        let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
+        let seconds = |time: Duration| format!("{} s", time.as_secs());
+        let bytes = |count: usize| format!("{} bytes", grouped(count));
         for (bound, figure) in [
             (
                 "request body, after inflating",
@@ -235,6 +241,7 @@ mod tests {
             ),
             ("tokens of a document", grouped(MAX_DOCUMENT_TOKENS)),
             ("nesting of brackets in a document", grouped(MAX_DOCUMENT_NESTING)),
+            ("names in a document", bytes(MAX_GRAPHQL_NAME_BYTES)),
             ("fragments", grouped(MAX_FRAGMENTS)),
             ("fields once fragments are spread", grouped(MAX_EXPANDED_FIELDS)),
             ("aliases", grouped(MAX_ALIASES)),
@@ -242,6 +249,15 @@ mod tests {
             ("operations in a document", grouped(MAX_OPERATIONS)),
             ("depth of fields", grouped(MAX_QUERY_DEPTH)),
             ("complexity", grouped(MAX_QUERY_COMPLEXITY)),
+            ("answer", bytes(MAX_ANSWER_BYTES)),
+            ("memory of an answer", bytes(MAX_ANSWER_MEMORY_BYTES)),
+            ("memory of all answers", bytes(MAX_ANSWERS_MEMORY_BYTES)),
+            ("entries of a page", grouped(MAX_PAGE)),
+            ("properties of a page", bytes(store::MAX_PAGE_BYTES)),
+            ("levels of a filter", grouped(store::MAX_FILTER_DEPTH)),
+            ("tests and groups in a filter", grouped(store::MAX_FILTER_PARTS)),
+            ("ids of users, names of event types", bytes(MAX_NAME_BYTES)),
+            ("event types of a database", grouped(store::MAX_EVENT_TYPES)),
             ("events in a batch", grouped(MAX_BATCH_EVENTS)),
             (
                 "`properties` of an event",
@@ -257,7 +273,12 @@ mod tests {
             ("cells of `retention`", grouped(MAX_RETENTION_CELLS)),
             ("time for a request", seconds(options.request_timeout)),
             ("events that wait to be stored", grouped(options.queue_events)),
+            ("bytes of events that wait", bytes(store::DEFAULT_QUEUE_BYTES)),
+            ("exports at a time", grouped(MAX_EXPORTS)),
+            ("next piece of an export", seconds(EXPORT_STALL_TIMEOUT)),
             ("connections", grouped(ListenOptions::default().connections)),
+            ("connections of one address", grouped(ADDRESS_CONNECTIONS)),
+            ("line and headers of a request", bytes(MAX_HEADER_BYTES)),
             ("headers of a request", seconds(HEADER_TIMEOUT)),
             ("idle connection", seconds(IDLE_TIMEOUT)),
             ("PostgreSQL says nothing", seconds(store::DEFAULT_SILENCE_TIMEOUT)),
@@ -274,7 +295,21 @@ mod tests {
                 "results that wait for a slow reader",
                 format!("{} bytes", grouped(MAX_QUEUED_BYTES)),
             ),
+            (
+                "different subscriptions to `eventAdded`",
+                grouped(MAX_LIVE_OPERATIONS),
+            ),
+            ("different filters of `activeToday`", grouped(MAX_TODAY_COUNTS)),
+            ("results that wait for all slow readers", bytes(MAX_QUEUES_BYTES)),
             ("a client that takes nothing", seconds(WRITE_STALL_TIMEOUT)),
+            (
+                "questions of `/healthz` to the database",
+                format!("{} a second", 1_000 / HEALTH_FRESH.as_millis()),
+            ),
+            (
+                "path in a line of the log",
+                format!("{MAX_LOGGED_PATH_CHARACTERS} characters"),
+            ),
             (
                 "requests from one address",
                 format!(

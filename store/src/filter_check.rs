@@ -10,9 +10,9 @@ use crate::{
 
 /// The deepest nesting of `all`, `any` and `not`: what reads a filter goes down it level by level, and people think in
 /// three.
-pub(crate) const MAX_FILTER_DEPTH: usize = 10;
+pub const MAX_FILTER_DEPTH: usize = 10;
 /// The most tests and groups of a filter: each may be tried on every event in range.
-pub(crate) const MAX_FILTER_PARTS: usize = 100;
+pub const MAX_FILTER_PARTS: usize = 100;
 /// The most values of one `in`.
 pub(crate) const MAX_FILTER_LIST: usize = 1_000;
 /// The longest value that a property is compared with, in bytes of text or of compact JSON.

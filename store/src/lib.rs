@@ -104,7 +104,7 @@ pub use crate::{
     events::{EventsPage, EventsQuestion, MAX_PAGE_BYTES, MAX_PAGE_MEMORY_BYTES},
     events_sql::Order,
     export::Export,
-    filter_check::FilterError,
+    filter_check::{FilterError, MAX_FILTER_DEPTH, MAX_FILTER_PARTS},
     fold::FoldReport,
     folder::{Folder, FolderOptions},
     ingest::{IngestOutcome, MAX_EVENT_TYPES, StoredEvent},

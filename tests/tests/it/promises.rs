@@ -1,4 +1,4 @@
-//! `docs/reliability.md` names a test for each promise. A promise whose test is gone is none.
+//! `docs/reliability.md` names a test for each promise, `docs/security.md` for each rule. One whose test is gone is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -43,9 +43,37 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }
 
-#[test]
-fn every_test_that_a_promise_names_exists() {
-    let root = root();
+/// The tests of a source: functions that say so, and those that a macro makes tests of.
+fn tests_of(source: &str) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    let mut is_test = false;
+    for line in source.lines().map(str::trim) {
+        if line == "#[test]" || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some((_, rest)) = line.split_once("fn ") {
+            let name = rest.split('(').next().unwrap_or_default();
+            if std::mem::take(&mut is_test) {
+                found.insert(name);
+            }
+        } else if !line.starts_with("#[") && !line.starts_with("//") {
+            is_test = false;
+        }
+    }
+    for list in source.split("on_both_databases!(").skip(1) {
+        let names = list
+            .split(')')
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim);
+        let is_there = |name: &&str| source.contains(&format!("async fn {name}("));
+        found.extend(names.filter(|name| !name.is_empty()).filter(is_there));
+    }
+    found
+}
+
+/// The sources that may have tests, by the names of their modules.
+fn modules() -> BTreeMap<String, String> {
     let mut modules = BTreeMap::new();
     for folder in [
         "activity/src",
@@ -54,22 +82,60 @@ fn every_test_that_a_promise_names_exists() {
         "store/src",
         "tests/tests/it",
     ] {
-        sources(&root.join(folder), &mut modules);
+        sources(&root().join(folder), &mut modules);
     }
-    let page = fs::read_to_string(root.join("docs/reliability.md")).expect("the page is there");
+    modules
+}
+
+/// Checks that each test that a page names exists, as `module::test`, or `module::tests` for all that a file has; gives
+/// their number.
+fn check_page(name: &str) -> usize {
+    let modules = modules();
+    let page = fs::read_to_string(root().join(name)).expect("the page is there");
     let mut named = BTreeSet::new();
-    for (module, test) in quoted(&page).filter_map(|name| name.split_once("::")) {
-        let source = modules.get(module).map(String::as_str).unwrap_or_default();
-        assert!(
-            source.contains(&format!("fn {test}(")),
-            "{module}::{test} is no test"
-        );
-        named.insert(test.to_owned());
+    for path in quoted(&page).filter(|path| path.contains("::")) {
+        let (parents, test) = path.rsplit_once("::").unwrap_or_default();
+        let module = parents.rsplit("::").next().unwrap_or_default();
+        let tests = tests_of(modules.get(module).map(String::as_str).unwrap_or_default());
+        let exists = match test {
+            "tests" => !tests.is_empty(),
+            test => tests.contains(test),
+        };
+        assert!(exists, "{name}: {path} is no test");
+        named.insert(path.to_owned());
     }
-    assert!(named.len() > 50, "{named:#?}");
     for path in quoted(&page).filter(|name| name.contains('/') && name.ends_with(".ts")) {
-        assert!(root.join(path).exists(), "{path} is not there");
+        assert!(root().join(path).exists(), "{path} is not there");
     }
+    named.len()
+}
+
+#[test]
+fn every_test_that_a_promise_names_exists() {
+    assert!(check_page("docs/reliability.md") > 50);
+}
+
+#[test]
+fn every_test_that_a_rule_of_security_names_exists() {
+    assert!(check_page("docs/security.md") > 40);
+}
+
+#[test]
+fn only_tests_are_taken_for_tests() {
+    let source = "
+        fn helper() {}
+        #[test]
+        fn plain() {}
+        #[tokio::test(flavor = \"multi_thread\")]
+        /// Documented.
+        async fn waiting() {}
+        #[test]
+        struct NotOne;
+        fn after_something_else() {}
+        on_both_databases!(on_both, gone,);
+        async fn on_both(database: TestDatabase) {}
+    ";
+    assert_eq!(tests_of(source), BTreeSet::from(["plain", "waiting", "on_both"]));
 }
 
 #[test]
