@@ -22,14 +22,11 @@ use crate::{
     fold::stored_count,
     ingest::{Failure, IngestOutcome},
     ingest_sql::EVENT_COLUMNS,
-    insertion::{Insertion, event_columns, first_of_each_id},
+    insertion::{COPY_FROM, Insertion, event_columns, first_of_each_id},
     new_event::{NewEvent, Violation},
     ordinals::{ORDINAL_COLUMNS, USER_COLUMNS, UserOrdinals},
     rules::Admission,
 };
-
-/// The most events in one statement: more than a server's transactions ever have. Those of importers are larger, and copied.
-const MOST_EVENTS: usize = 5_000;
 
 /// What newcomers, who have no ordinal yet, have done: for each of them, day and event type the number of events.
 const FIRST_COLUMNS: Columns = &[
@@ -48,7 +45,7 @@ impl Store {
     ) -> Result<Option<Vec<IngestOutcome>>, Failure> {
         if self.inner.dialect == Dialect::Sqlite
             || insertion != Insertion::AllNew
-            || events.len() > MOST_EVENTS
+            || events.len() >= COPY_FROM
         {
             return Ok(None);
         }

@@ -11,7 +11,9 @@
 
 use std::collections::HashMap;
 
-use async_graphql::parser::types::{Field, FragmentDefinition, OperationDefinition, OperationType, Selection};
+use async_graphql::parser::types::{
+    Field, FragmentDefinition, OperationDefinition, OperationType, Selection,
+};
 use async_graphql::{Name, PathSegment, Pos, Positioned, Response, ServerError, Value as GraphqlValue};
 use serde_json::{Map, Value};
 use store::new_event::RawEvent;

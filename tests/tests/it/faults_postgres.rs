@@ -302,11 +302,11 @@ async fn no_session_is_left_in_a_transaction(database: &TestDatabase) {
 const COPYING: &str = "FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
                        AND query LIKE '%copy_events%' AND pid <> pg_backend_pid()";
 
-/// Four megabytes of events: on a slow network their copy takes a while.
+/// As many events as are copied, four megabytes: on a slow network it takes a while.
 fn many_events() -> Vec<NewEvent> {
-    let mut events = numbered_events("copied ", 2_000);
+    let mut events = numbered_events("copied ", 5_000);
     for event in &mut events {
-        let padding = Value::from("x".repeat(2_000));
+        let padding = Value::from("x".repeat(800));
         event.properties.insert("padding".to_owned(), padding);
     }
     events.iter().map(Event::parsed).collect()
@@ -372,7 +372,7 @@ async fn a_session_that_is_ended_in_a_copy_is_replaced() {
         .expect("the task ends")
         .expect("it is tried again");
     assert!(outcomes.iter().all(|outcome| *outcome == IngestOutcome::Stored));
-    assert_eq!(database.number("SELECT COUNT(*) FROM events").await, 2_000);
+    assert_eq!(database.number("SELECT COUNT(*) FROM events").await, 5_000);
     verify_is_clean(&store).await;
     no_session_is_left_in_a_transaction(&database).await;
 }

@@ -103,7 +103,7 @@ async fn known_mutations_answer_and_store_as_others_do(database: TestDatabase) {
     }
     let contents = "SELECT COUNT(*) FROM events WHERE user_id = 'ana'";
     assert_eq!(database.number(contents).await, other.number(contents).await);
-    assert!(database.number("SELECT COUNT(*) FROM events").await > 50);
+    assert!(database.number("SELECT COUNT(*) FROM events").await > 15);
     for server in servers {
         server.stop().await;
     }
