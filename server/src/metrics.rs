@@ -486,6 +486,28 @@ mod tests {
     use crate::document::RootField;
 
     #[test]
+    fn every_field_at_the_top_of_the_schema_has_its_name_in_labels() {
+        let sdl = crate::graphql::schema_sdl();
+        for root in ["type Query {", "type Mutation {", "type Subscription {"] {
+            let (_, fields) = sdl.split_once(root).expect("the type is there");
+            let (fields, _) = fields.split_once("\n}").expect("the type ends");
+            // Fields are indented once, their arguments and descriptions begin otherwise.
+            let names = fields.lines().filter_map(|line| {
+                let line = line
+                    .strip_prefix("  ")
+                    .filter(|line| !line.starts_with([' ', '"', ')']))?;
+                let (name, _) = line.split_once(['(', ':'])?;
+                name.chars().all(char::is_alphanumeric).then_some(name)
+            });
+            let names: Vec<&str> = names.collect();
+            assert!(!names.is_empty(), "{root}");
+            for name in names {
+                assert!(super::OPERATIONS.contains(&name), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn labels_of_operations_come_from_a_closed_set() {
         let label = |names: &[&str]| {
             let field = |&name: &&str| RootField {

@@ -32,7 +32,7 @@ const DAY_COLUMNS: Columns = &[
 ];
 const USER_COLUMNS: Columns = &[("user_no", ColumnType::BigInt)];
 
-/// How long one question may read events. It is also the time limit of a statement on PostgreSQL.
+/// How long one question may read events, whatever time a request has: whoever scans holds one of few connections.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// About how many events one statement reads, unless a single day has more.
 const EVENTS_AT_ONCE: u64 = 300_000;
