@@ -56,18 +56,30 @@ pub type FacetDelta = BTreeMap<Day, DayDelta>;
 /// `facet` must hold `seen`, and of the stored days every one from the earliest day of `delta` on: a late event may
 /// make a user's first day earlier, and then the user moves from a later day's `joined` to this day's.
 pub fn fold(facet: &mut FacetActivity, delta: &FacetDelta) -> BTreeSet<Day> {
+    let (changed, newcomers) = fold_days(facet, delta);
+    if !newcomers.is_empty() {
+        Arc::make_mut(&mut facet.seen).add(&newcomers);
+    }
+    changed
+}
+
+/// [`fold`] without adding to `seen`, the largest set of all, which is copied where somebody else has it too: returns the days
+/// that change, and who is to be added.
+pub fn fold_days(facet: &mut FacetActivity, delta: &FacetDelta) -> (BTreeSet<Day>, UserSet) {
     let mut changed = BTreeSet::new();
+    let mut newcomers = UserSet::default();
     for (day, new) in delta {
         let row = facet.days.entry(*day).or_default();
         row.events += new.events;
         Arc::make_mut(&mut row.active).add(&new.users);
         changed.insert(*day);
 
-        let fresh = new.users.minus(&facet.seen);
+        let mut fresh = new.users.minus(&facet.seen);
+        fresh.subtract(&newcomers);
         let mut known = new.users.minus(&fresh);
         known.subtract(&row.joined);
         if !fresh.is_empty() {
-            Arc::make_mut(&mut facet.seen).add(&fresh);
+            newcomers.add(&fresh);
             Arc::make_mut(&mut row.joined).add(&fresh);
         }
         let earlier = take_from_later_days(facet, *day, known, &mut changed);
@@ -75,7 +87,7 @@ pub fn fold(facet: &mut FacetActivity, delta: &FacetDelta) -> BTreeSet<Day> {
             Arc::make_mut(&mut row.joined).add(&earlier);
         }
     }
-    changed
+    (changed, newcomers)
 }
 
 /// Removes from the `joined` of days after `day` those of `known` that are there, and returns them.

@@ -32,7 +32,7 @@ pub(crate) const FOLD_LOCK: i64 = 0x6b6f_686f_0002;
 
 /// After how many folded rows the log is vacuumed on PostgreSQL. Its own vacuum comes once a minute at most, and until then every
 /// question reads past the rows that are gone, with their sets: some megabytes here, at full speed many times that.
-const VACUUM_AFTER_ROWS: u64 = 20_000;
+const VACUUM_AFTER_ROWS: u64 = 5_000;
 /// How many rows of the log maintenance folds at once.
 const ROWS_AT_ONCE: u64 = 100_000;
 /// How many bytes of the log one fold takes, give or take a row: rows have sets of any size, and this bounds its memory whatever

@@ -13,7 +13,7 @@ use std::{
 use activity::{
     active_users::{DayCounts, users_before},
     calendar::{Day, DayRange},
-    fold::{DayActivity, DayDelta, FacetActivity, FacetDelta, fold},
+    fold::{DayActivity, DayDelta, FacetActivity, FacetDelta, fold_days},
     reuse::{CHANGING, Marks},
     set::UserSet,
 };
@@ -177,12 +177,13 @@ impl View {
             changed: BTreeMap::new(),
         };
         for need in needs {
-            view.put_together(need.position, loaded);
+            view.put_together(need, loaded);
         }
         view
     }
 
-    fn put_together(&mut self, position: usize, loaded: &LoadedSets) {
+    fn put_together(&mut self, need: &Need, loaded: &LoadedSets) {
+        let position = need.position;
         let facet = &mut self.frame.facets[position];
         let rows = facet.rows.iter().filter_map(|(day, (counts, _))| {
             let sets = loaded.days.get(&(facet.facet, *day))?;
@@ -201,7 +202,10 @@ impl View {
             days: rows.collect(),
         };
         if !facet.delta.is_empty() {
-            let changed = fold(&mut activity, &std::mem::take(&mut facet.delta));
+            let (changed, newcomers) = fold_days(&mut activity, &std::mem::take(&mut facet.delta));
+            if need.seen && !newcomers.is_empty() {
+                Arc::make_mut(&mut activity.seen).add(&newcomers);
+            }
             for day in &changed {
                 let row = &activity.days[day];
                 let counts = DayCounts {

@@ -17,9 +17,15 @@
 //! - **A database that goes back in time**, restored or left behind by a failover: ordinals of users from after that time are
 //!   nobody's or somebody else's, which the append sees, and those from before are right.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap, hash_map::RandomState},
+    hash::BuildHasher as _,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use quick_cache::{Weighter, sync::Cache};
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::{
@@ -29,11 +35,11 @@ use crate::{
     fold::ordinal,
 };
 
-/// The bound of what is remembered: some 120,000 users with a UUID for a name. Those who send events these days are what
-/// must fit, of however many users there are in all; for the others the database is asked, as for everybody at first.
-const REMEMBERED_BYTES: u64 = 16 * 1024 * 1024;
-/// What an entry takes beside the user's name: key and value, the name's allocation, places in tables that have room to grow.
-const ENTRY_BYTES: u64 = 96;
+/// For how many users there is a place, 8 bytes each. Those who send events these days are what must fit, of however many users
+/// there are in all; for the others the database is asked, as for everybody at first.
+const PLACES: usize = 1 << 20;
+/// Places that are made together, when the first of them is used.
+const TOGETHER: usize = 512;
 
 pub(crate) const USER_COLUMNS: Columns = &[("user_id", ColumnType::Text)];
 pub(crate) const ORDINAL_COLUMNS: Columns = &[("user_no", ColumnType::BigInt), ("user_id", ColumnType::Text)];
@@ -47,34 +53,55 @@ pub(crate) enum Memory {
     Unused,
 }
 
-#[derive(Clone)]
-struct ByBytes;
-
-impl Weighter<Box<str>, u32> for ByBytes {
-    fn weight(&self, user_id: &Box<str>, _: &u32) -> u64 {
-        user_id.len() as u64 + ENTRY_BYTES
-    }
-}
-
-/// The ordinals that this process remembers.
+/// The ordinals that this process remembers: a table of places, each user's given by a hash of the name. A place holds another part
+/// of the hash, to tell its user from others, and the ordinal; who comes later has it. Two users may be taken for one another, once
+/// in 2^52: the append sees that, as it sees everything else.
 pub(crate) struct Ordinals {
-    by_user: Cache<Box<str>, u32, ByBytes>,
+    places: Box<[OnceLock<Box<[AtomicU64]>>]>,
+    /// Keyed anew in each process, so that nobody can make names that meet.
+    hashing: RandomState,
 }
 
 impl Ordinals {
     pub(crate) fn new() -> Self {
-        // Names of some forty bytes; it is an estimate and no bound.
-        let entries = usize::try_from(REMEMBERED_BYTES / (ENTRY_BYTES + 40)).unwrap_or(usize::MAX);
         Self {
-            by_user: Cache::with_weighter(entries, REMEMBERED_BYTES, ByBytes),
+            places: std::iter::repeat_with(OnceLock::new)
+                .take(PLACES / TOGETHER)
+                .collect(),
+            hashing: RandomState::new(),
         }
+    }
+
+    fn get(&self, user_id: &str) -> Option<u32> {
+        let (place, mark) = self.place(user_id);
+        let held = self.places[place / TOGETHER].get()?[place % TOGETHER].load(Ordering::Relaxed);
+        // An ordinal is at least 1, so what is empty is nobody's.
+        let user_no = held as u32;
+        (held >> 32 == u64::from(mark) && user_no != 0).then_some(user_no)
+    }
+
+    fn insert(&self, user_id: &str, user_no: u32) {
+        let (place, mark) = self.place(user_id);
+        let empty = || {
+            std::iter::repeat_with(AtomicU64::default)
+                .take(TOGETHER)
+                .collect()
+        };
+        let held = u64::from(mark) << 32 | u64::from(user_no);
+        self.places[place / TOGETHER].get_or_init(empty)[place % TOGETHER].store(held, Ordering::Relaxed);
+    }
+
+    /// The number of a user's place, and what marks it as that user's.
+    fn place(&self, user_id: &str) -> (usize, u32) {
+        let hash = self.hashing.hash_one(user_id);
+        (hash as usize % PLACES, (hash >> 32) as u32)
     }
 
     /// Remembers the ordinals that a transaction has read or made, which is committed.
     pub(crate) fn remember(&self, users: &UserOrdinals<'_>) {
         for user_id in &users.asked_for {
             if let Some(user_no) = users.of(user_id) {
-                self.by_user.insert((*user_id).into(), user_no);
+                self.insert(user_id, user_no);
             }
         }
     }
@@ -122,7 +149,7 @@ impl Store {
     fn remembered_ordinals<'a>(&self, users: BTreeSet<&'a str>) -> (UserOrdinals<'a>, BTreeSet<&'a str>) {
         let mut found = UserOrdinals::default();
         let mut missing = users;
-        missing.retain(|user_id| match self.inner.ordinals.by_user.get(*user_id) {
+        missing.retain(|user_id| match self.inner.ordinals.get(user_id) {
             Some(user_no) => {
                 found.by_user.insert(*user_id, user_no);
                 false
@@ -211,7 +238,7 @@ JOIN users ON users.user_id = wanted.user_id"
 
 #[cfg(test)]
 mod tests {
-    use super::{ENTRY_BYTES, Ordinals, REMEMBERED_BYTES, UserOrdinals, find_users, insert_users};
+    use super::{Ordinals, PLACES, UserOrdinals, find_users, insert_users};
     use crate::dialect::Dialect;
 
     #[test]
@@ -234,19 +261,27 @@ mod tests {
         let ordinals = Ordinals::new();
         remember(&ordinals, "ana", 7);
         remember(&ordinals, "ana", 8);
-        assert_eq!(ordinals.by_user.get("ana"), Some(8));
-        assert_eq!(ordinals.by_user.get("bo"), None);
+        assert_eq!(ordinals.get("ana"), Some(8));
+        assert_eq!(ordinals.get("bo"), None);
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn most_of_those_who_fit_are_remembered_and_nobody_as_another() {
         let ordinals = Ordinals::new();
-        for user_no in 0..400_000 {
-            remember(&ordinals, &format!("user-{user_no}"), user_no);
+        let users = PLACES as u32 / 2;
+        for user_no in 1..=users {
+            ordinals.insert(&format!("user-{user_no}"), user_no);
         }
-        assert!(ordinals.by_user.weight() <= REMEMBERED_BYTES);
-        let entries = ordinals.by_user.len() as u64;
-        assert!(entries <= REMEMBERED_BYTES / ENTRY_BYTES, "{entries}");
-        assert!(entries > 50_000, "{entries}");
+        let held = |user_no: &u32| match ordinals.get(&format!("user-{user_no}")) {
+            Some(found) => {
+                assert_eq!(found, *user_no);
+                true
+            }
+            None => false,
+        };
+        let remembered = (1..=users).filter(held).count();
+        // With half as many users as places, two thirds and more keep theirs.
+        assert!(remembered > users as usize * 2 / 3, "{remembered} of {users}");
+        assert!((users + 1..users * 2).all(|stranger| ordinals.get(&format!("user-{stranger}")).is_none()));
     }
 }
