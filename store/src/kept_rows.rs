@@ -16,6 +16,8 @@ use crate::frame::{FacetFrame, Frame, FrameRequest};
 
 /// The bound of what is kept, in bytes: some hundred questions about a month of every event type.
 const KEPT_BYTES: u64 = 8 * 1024 * 1024;
+/// More rows than this are not kept, nor copied for it: a year of every event type of a busy team has fewer.
+const MOST_ROWS: usize = 16_384;
 /// What a row takes, and a facet beside its rows.
 const ROW_BYTES: u64 = 64;
 const FACET_BYTES: u64 = 256;
@@ -36,9 +38,14 @@ struct ByBytes;
 impl Weighter<FrameRequest, Arc<StoredRows>> for ByBytes {
     fn weight(&self, request: &FrameRequest, kept: &Arc<StoredRows>) -> u64 {
         let names: usize = request.names.iter().map(|name| name.len() + 64).sum();
-        let rows: usize = kept.facets.iter().map(|facet| facet.rows.len()).sum();
-        FACET_BYTES * (1 + kept.facets.len() as u64) + ROW_BYTES * rows as u64 + names as u64
+        FACET_BYTES * (1 + kept.facets.len() as u64)
+            + ROW_BYTES * count_rows(&kept.facets) as u64
+            + names as u64
     }
+}
+
+fn count_rows(facets: &[FacetFrame]) -> usize {
+    facets.iter().map(|facet| facet.rows.len()).sum()
 }
 
 /// What is kept of all questions.
@@ -69,6 +76,9 @@ impl KeptRows {
             .filter_map(|facet| facet.rows.keys().next_back());
         if let Some(latest) = latest.max() {
             self.latest_day.fetch_max(latest.number(), Ordering::Relaxed);
+        }
+        if count_rows(&frame.facets) > MOST_ROWS {
+            return;
         }
         let kept = StoredRows {
             fold: frame.fold,

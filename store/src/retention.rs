@@ -199,7 +199,10 @@ impl Store {
             (None, _, _) => SameDay::EntryReturns,
         };
         let calendar = self.settings().calendar;
+        // Where the order on some day is known no more, the answer must not depend on whether this process once knew it.
+        let is_known = inputs.unknown_before().is_none();
         let earlier = self.inner.answers.earlier_retention.get(question);
+        let earlier = earlier.filter(|_| is_known);
         let (starts, returns) = inputs.marks(question, plan);
         let reusable = earlier.map(|earlier| earlier.reusable(plan, &starts, &returns));
         let answer = retention_with(
@@ -211,7 +214,7 @@ impl Store {
             now,
             &reusable.unwrap_or_default(),
         );
-        if answer.size() <= LARGEST {
+        if is_known && answer.size() <= LARGEST {
             let earlier = Arc::new(Earlier::new(*plan, starts, returns, &answer));
             self.inner
                 .answers
