@@ -12,11 +12,11 @@ use sea_orm::ConnectionTrait;
 
 use crate::{
     Store, StoreError,
-    answers::Basis,
     database::begin_snapshot,
     filter::Filter,
     filtered::{Passing, Source},
     frame::{Frame, FrameRequest, LAST_DAY, Need, View, no_days},
+    moment::{Basis, Moment},
     passing::{Reading, check_stored, events_by_day},
 };
 
@@ -81,7 +81,7 @@ impl ActiveUsersQuestion {
 }
 
 /// An answer, and what it was computed from if that can be told.
-type Answer = (Option<Basis>, Vec<ActiveUsersPoint>);
+type Answer = (Basis, Vec<ActiveUsersPoint>);
 
 impl Store {
     /// Counts distinct users for each day of the question, oldest first; days without events are zeros.
@@ -100,9 +100,9 @@ impl Store {
         self.ask(move |store| {
             let question = question.clone();
             async move {
-                let computing = store.active_users_here(&question, now);
+                let computing = |moment| store.active_users_here(&question, moment, now);
                 if question.filter.as_ref().is_some_and(|filter| !filter.is_short()) {
-                    return Ok(computing.await?.1);
+                    return Ok(computing(store.moment().await?).await?.1);
                 }
                 store
                     .inner
@@ -118,13 +118,13 @@ impl Store {
     async fn active_users_here(
         &self,
         question: &ActiveUsersQuestion,
+        moment: Arc<Moment>,
         now: DateTime<Utc>,
     ) -> Result<Answer, StoreError> {
         let Some(filter) = &question.filter else {
             let request = question.facet_request(None);
-            let view = self
-                .view(&request, |frame| question.facet_needs(frame, None))
-                .await?;
+            let needs = |frame: &Frame| question.facet_needs(frame, None);
+            let view = self.view(&moment, &request, needs).await?;
             return self.answer_of_facet(question, &view, None, now);
         };
         let snapshot = begin_snapshot(&self.inner.read).await?;
@@ -174,7 +174,7 @@ impl Store {
             .map(|(day, row)| (day, Arc::clone(&row.active)))
             .collect();
         let points = self.points(question, &view.counts(position), &active, now);
-        Ok((Basis::of(&view.frame), points))
+        Ok((view.frame.basis, points))
     }
 
     /// Several event types taken as one. Who is new in all of them together was in none of them before, so it matters who
@@ -212,7 +212,7 @@ impl Store {
             .collect();
         let counts = counts_of_sets(question.range(), &active, earlier);
         let points = self.points(question, &counts, &active, now);
-        Ok((Basis::of(&view.frame), points))
+        Ok((view.frame.basis, points))
     }
 
     /// The events of the windows tell who was active. Whether somebody had passed before is read from their own events, unless
@@ -292,10 +292,7 @@ impl Store {
         }
         earlier.add(&reading.earlier(&unknown, windows.from).await?);
         let counts = counts_of_sets(range, &active, earlier);
-        Ok((
-            Basis::of(&view.frame),
-            self.points(question, &counts, &active, now),
-        ))
+        Ok((view.frame.basis, self.points(question, &counts, &active, now)))
     }
 
     /// The answer from the counts of each day and, for windows of several days, the users of each.

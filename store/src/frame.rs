@@ -1,19 +1,19 @@
-//! What a question begins with: one statement that reads, at one moment, the counts of the days in range and what the
-//! log still holds. Sets come after it, mostly from the cache, and [`View`] puts the log on top of them with the same
-//! fold that the folder uses: an answer is the same before and after folding.
+//! What a question is about: the counts of the days in range, of the fold that its moment ([`crate::moment`]) is behind, and
+//! what the log still holds. Sets come after it, mostly from the cache, and [`View`] puts the log on top of them with the
+//! same fold that the folder uses: an answer is the same before and after folding.
 //!
-//! Between two folds only the log changes. So what was read of the stored rows is kept ([`crate::kept_rows`]), and the
-//! statement leaves them out where it finds the fold that they are of.
+//! Between two folds only the log changes. So what was read of the stored rows is kept until the next one
+//! ([`crate::kept_rows`]).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use activity::{
     active_users::{DayCounts, users_before},
     calendar::{Day, DayRange},
-    fold::{DayActivity, DayDelta, FacetActivity, FacetDelta, fold_days},
+    fold::{DayActivity, FacetActivity, FacetDelta, fold_days},
     reuse::{CHANGING, Marks},
     set::UserSet,
 };
@@ -21,17 +21,18 @@ use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::{
     Store,
-    activity_log::{joined_sets, joined_users, users_of_rows},
     database::begin_snapshot,
     dialect::{Column, Dialect},
     error::StoreError,
     ingest_sql::NAME_COLUMNS,
     kept_rows::StoredRows,
+    moment::{Basis, Log, Moment},
     sets::{Keeping, LoadedSets, WantedSets},
     settings,
 };
 
-/// How often a question starts over because the reporting time zone changed under it.
+/// How often a question reads a later moment because of a fold between its moment and its rows, before it reads both in one
+/// snapshot.
 const MAX_RESTARTS: u32 = 3;
 
 /// Which facets and days a question is about.
@@ -48,9 +49,18 @@ pub(crate) struct FrameRequest {
 }
 
 impl FrameRequest {
-    /// Whether the facet of an event type is asked for.
-    fn is_about(&self, name: &str) -> bool {
-        !name.is_empty() && (self.every_type || self.names.iter().any(|asked| asked == name))
+    /// The event types that are asked for and of which the log holds something.
+    fn types_of<'a>(&'a self, log: &'a Log) -> impl Iterator<Item = &'a str> {
+        let asked = |name: &&str| self.every_type || self.names.iter().any(|asked| asked == name);
+        log.types().filter(asked)
+    }
+
+    /// The earliest day of the log that changes the answer: later ones than those asked for change nothing in it.
+    fn touched_from(&self, log: &Log) -> Option<Day> {
+        let everybody = self.everybody.then_some(None).into_iter();
+        let facets = everybody.chain(self.types_of(log).map(Some));
+        let days = facets.filter_map(|name| log.facet(name)?.keys().next().copied());
+        days.min().filter(|day| *day <= self.range.to)
     }
 }
 
@@ -62,9 +72,9 @@ pub(crate) struct FacetFrame {
     pub(crate) facet: i32,
     pub(crate) seen_version: i64,
     /// The stored rows in range, and every one from the earliest day of `delta` on.
-    pub(crate) rows: BTreeMap<Day, (DayCounts, i64)>,
-    /// What the log holds and the rows do not have yet.
-    delta: FacetDelta,
+    pub(crate) rows: Arc<BTreeMap<Day, (DayCounts, i64)>>,
+    /// What the log holds up to the end of the range and the rows do not have yet.
+    delta: Arc<FacetDelta>,
     /// The days on which the log holds something, also after the rows have it.
     pub(crate) unfolded: BTreeSet<Day>,
 }
@@ -92,22 +102,13 @@ impl FacetFrame {
 /// Everything a question is about, at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
-    pub(crate) generation: i64,
-    /// The number of the last fold.
-    pub(crate) fold: i64,
-    /// The name of the reporting time zone.
-    timezone: String,
+    pub(crate) basis: Basis,
     /// The first day that still has its events.
     pub(crate) horizon: Option<Day>,
     pub(crate) facets: Vec<FacetFrame>,
 }
 
 impl Frame {
-    /// Whether the log holds nothing that the question is about.
-    pub(crate) fn is_folded(&self) -> bool {
-        self.facets.iter().all(|facet| facet.unfolded.is_empty())
-    }
-
     /// The position of an event type's facet, or of everybody's.
     pub(crate) fn position(&self, name: Option<&str>) -> Option<usize> {
         self.facets.iter().position(|facet| facet.name.as_deref() == name)
@@ -123,7 +124,7 @@ impl Frame {
             if need.seen || touched_from.is_some() {
                 wanted.seen.insert(facet.facet, facet.seen_version);
             }
-            for (day, (_, version)) in &facet.rows {
+            for (day, (_, version)) in facet.rows.iter() {
                 if need.days.contains(*day) || touched_from.is_some_and(|from| from <= *day) {
                     wanted.days.insert((facet.facet, *day), *version);
                 }
@@ -202,7 +203,9 @@ impl View {
             days: rows.collect(),
         };
         if !facet.delta.is_empty() {
-            let (changed, newcomers) = fold_days(&mut activity, &std::mem::take(&mut facet.delta));
+            let (changed, newcomers) = fold_days(&mut activity, &facet.delta);
+            // The rows have it from here on.
+            facet.delta = Arc::default();
             if need.seen && !newcomers.is_empty() {
                 Arc::make_mut(&mut activity.seen).add(&newcomers);
             }
@@ -213,7 +216,7 @@ impl View {
                     users: row.active.len(),
                     new_users: row.joined.len(),
                 };
-                facet.rows.entry(*day).or_default().0 = counts;
+                Arc::make_mut(&mut facet.rows).entry(*day).or_default().0 = counts;
             }
             self.changed.insert(position, changed);
         }
@@ -266,19 +269,19 @@ impl View {
 }
 
 impl Store {
-    /// Reads a frame and the sets that `needs` asks for, all at one moment.
+    /// A frame and the sets that `needs` asks for, all of this moment or of one later moment.
     pub(crate) async fn view(
         &self,
+        moment: &Arc<Moment>,
         request: &FrameRequest,
         needs: impl Fn(&Frame) -> Vec<Need> + Send,
     ) -> Result<View, StoreError> {
-        let frame = self.frame(&self.inner.read, request).await?;
+        let frame = self.frame(moment, request).await?;
         if let Some(view) = self.cached_view(frame, &needs) {
             return Ok(view);
         }
         let snapshot = begin_snapshot(&self.inner.read).await?;
-        let frame = self.frame(&snapshot, request).await?;
-        let view = self.load_view(&snapshot, frame, needs).await?;
+        let view = self.view_in(&snapshot, request, needs).await?;
         snapshot.commit().await?;
         Ok(view)
     }
@@ -290,7 +293,7 @@ impl Store {
         request: &FrameRequest,
         needs: impl Fn(&Frame) -> Vec<Need> + Send,
     ) -> Result<View, StoreError> {
-        let frame = self.frame(snapshot, request).await?;
+        let frame = self.frame_in(snapshot, request).await?;
         self.load_view(snapshot, frame, needs).await
     }
 
@@ -315,164 +318,160 @@ impl Store {
         Ok(View::new(frame, &needs, &loaded))
     }
 
-    /// Reads a frame in one statement; in a second one where what is kept of the stored rows turns out not to be enough.
+    /// The frame of this moment, or, if there was a fold since then, of a later one.
     pub(crate) async fn frame(
         &self,
-        connection: &impl ConnectionTrait,
+        moment: &Arc<Moment>,
         request: &FrameRequest,
     ) -> Result<Frame, StoreError> {
+        let mut moment = Arc::clone(moment);
         for _ in 0..MAX_RESTARTS {
-            let kept = self.inner.kept_rows.get(request);
-            let mut frame = self.read_frame(connection, request, kept.as_deref()).await?;
-            if frame.is_none() {
-                frame = self.read_frame(connection, request, None).await?;
+            if let Some(frame) = self.frame_at(&self.inner.read, &moment, request).await? {
+                return Ok(frame);
             }
-            match frame {
-                Some(frame) if frame.timezone == self.timezone().name() => return Ok(frame),
-                _ => self.reload_rules(&self.inner.write).await?,
-            }
+            moment = self.moment().await?;
         }
-        Err(StoreError::Mismatch(
-            "the reporting time zone of this database keeps changing".to_owned(),
-        ))
+        let snapshot = begin_snapshot(&self.inner.read).await?;
+        let frame = self.frame_in(&snapshot, request).await?;
+        snapshot.commit().await?;
+        Ok(frame)
     }
-}
 
-impl Store {
-    /// Reads a frame with the stored rows that are known, if they are still those of the database. `None` if they are not
-    /// enough.
-    async fn read_frame(
+    /// The frame of the moment that `snapshot` sees.
+    pub(crate) async fn frame_in(
+        &self,
+        snapshot: &impl ConnectionTrait,
+        request: &FrameRequest,
+    ) -> Result<Frame, StoreError> {
+        let moment = self.moment_in(snapshot).await?;
+        let frame = self.frame_at(snapshot, &moment, request).await?;
+        frame.ok_or_else(|| StoreError::internal("there was a fold inside of a snapshot"))
+    }
+
+    /// The frame of a moment, with stored rows that are kept or that `connection` has; `None` if those are of another fold.
+    async fn frame_at(
+        &self,
+        connection: &impl ConnectionTrait,
+        moment: &Moment,
+        request: &FrameRequest,
+    ) -> Result<Option<Frame>, StoreError> {
+        let (from, to) = (request.range.from, request.range.to);
+        let touched_from = request.touched_from(&moment.log);
+        let needed = DayRange {
+            from: touched_from.map_or(from, |day| day.min(from)),
+            to: if touched_from.is_some() { LAST_DAY } else { to },
+        };
+        if let Some(kept) = self.inner.kept_rows.get(request)
+            && kept.basis.has_rows_of(&moment.basis)
+            && kept.days.from <= needed.from
+            && needed.to <= kept.days.to
+            && let Some(frame) = with_log(kept.facets.clone(), moment, request)
+        {
+            return Ok(Some(frame));
+        }
+        let near = self.inner.kept_rows.latest_day() <= to.plus(NEAR_DAYS);
+        let days = DayRange {
+            to: if near { LAST_DAY } else { needed.to },
+            ..needed
+        };
+        let read = self.read_rows(connection, request, days).await?;
+        if !read.basis.has_rows_of(&moment.basis) {
+            return Ok(None);
+        }
+        self.inner.kept_rows.keep(request, &read);
+        let frame = with_log(read.facets, moment, request);
+        let frame =
+            frame.ok_or_else(|| StoreError::internal("there is no facet for an event type of the log"));
+        frame.map(Some)
+    }
+
+    /// Reads the facets of a request and their rows on some days.
+    async fn read_rows(
         &self,
         connection: &impl ConnectionTrait,
         request: &FrameRequest,
-        known: Option<&StoredRows>,
-    ) -> Result<Option<Frame>, StoreError> {
-        let (from, to) = (request.range.from, request.range.to);
-        let near = self.inner.kept_rows.latest_day() <= to.plus(NEAR_DAYS);
-        let read_to = if near { LAST_DAY } else { to };
-        let number =
-            |number: fn(&StoredRows) -> i64| known.map_or(String::new(), |known| number(known).to_string());
+        days: DayRange,
+    ) -> Result<StoredRows, StoreError> {
         let names = vec![Column::Text(request.names.clone())];
         let single = vec![
             i32::from(request.everybody).into(),
             i32::from(request.every_type).into(),
-            from.number().into(),
-            to.number().into(),
-            i32::from(request.every_type || !request.names.is_empty()).into(),
-            read_to.number().into(),
-            number(|known| known.fold).into(),
-            number(|known| known.generation).into(),
+            days.from.number().into(),
+            days.to.number().into(),
         ];
         let statement = self
             .inner
             .dialect
             .list_statement(&self.inner.sql.frame, names, single);
-        let rows = connection.query_all_raw(statement).await?;
-        let (mut frame, log) = read_rows(&rows)?;
-        let of_log = |row: &&QueryResult| row.try_get_by_index::<i32>(3).map(Day::new);
-        let earliest = log
-            .iter()
-            .map(of_log)
-            .collect::<Result<Vec<Day>, _>>()?
-            .into_iter()
-            .min();
-        let needed = DayRange {
-            from: earliest.map_or(from, |day| day.min(from)),
-            to: if earliest.is_some() { LAST_DAY } else { to },
+        let mut read = StoredRows {
+            basis: Basis::default(),
+            days,
+            facets: Vec::new(),
         };
-        match known.filter(|known| known.fold == frame.fold && known.generation == frame.generation) {
-            Some(known) if known.days.from > needed.from || known.days.to < needed.to => return Ok(None),
-            Some(known) => frame.facets.clone_from(&known.facets),
-            None => {
-                let days = DayRange {
-                    from: needed.from,
-                    to: needed.to.max(read_to),
-                };
-                self.inner.kept_rows.keep(request, &frame, days);
-            }
-        }
-        let complete = add_log(&mut frame, request, &log)?;
-        if !complete && known.is_none() {
-            return Err(StoreError::internal(
-                "there is no facet for an event type of the log",
-            ));
-        }
-        Ok(complete.then_some(frame))
-    }
-}
-
-/// What the stored rows say, and the rows of the log.
-fn read_rows(rows: &[QueryResult]) -> Result<(Frame, Vec<&QueryResult>), StoreError> {
-    let mut frame = Frame {
-        generation: 0,
-        fold: 0,
-        timezone: String::new(),
-        horizon: None,
-        facets: Vec::new(),
-    };
-    let mut positions: BTreeMap<i32, usize> = BTreeMap::new();
-    let mut log = Vec::new();
-    for row in rows {
-        match row.try_get_by_index::<i32>(0)? {
-            0 => {
-                let value: String = row.try_get_by_index(8)?;
-                let number = || {
-                    let number = value.parse();
-                    number.map_err(|_| StoreError::internal("a setting is not a number"))
-                };
-                match row.try_get_by_index::<String>(2)?.as_str() {
-                    settings::FOLD => frame.fold = number()?,
-                    settings::GENERATION => frame.generation = number()?,
-                    settings::HORIZON => frame.horizon = Some(settings::parse_day(&value)?),
-                    _ => frame.timezone = value,
+        let mut positions: BTreeMap<i32, usize> = BTreeMap::new();
+        for row in connection.query_all_raw(statement).await? {
+            match row.try_get_by_index::<i32>(0)? {
+                0 => {
+                    let number = row.try_get_by_index(4)?;
+                    match row.try_get_by_index::<String>(2)?.as_str() {
+                        settings::FOLD => read.basis.fold = number,
+                        _ => read.basis.generation = number,
+                    }
                 }
+                1 => {
+                    let facet: i32 = row.try_get_by_index(1)?;
+                    let name =
+                        (row.try_get_by_index::<i64>(4)? == 0).then_some(row.try_get_by_index::<String>(2)?);
+                    positions.insert(facet, read.facets.len());
+                    read.facets.push(FacetFrame {
+                        name,
+                        facet,
+                        seen_version: row.try_get_by_index(7)?,
+                        rows: Arc::default(),
+                        delta: Arc::default(),
+                        unfolded: BTreeSet::new(),
+                    });
+                }
+                _ => add_row(&mut read.facets, &positions, &row)?,
             }
-            1 => {
-                let facet: i32 = row.try_get_by_index(1)?;
-                let name =
-                    (row.try_get_by_index::<i64>(4)? == 0).then_some(row.try_get_by_index::<String>(2)?);
-                positions.insert(facet, frame.facets.len());
-                frame.facets.push(FacetFrame {
-                    name,
-                    facet,
-                    seen_version: row.try_get_by_index(7)?,
-                    rows: BTreeMap::new(),
-                    delta: FacetDelta::new(),
-                    unfolded: BTreeSet::new(),
-                });
-            }
-            2 => add_row(&mut frame, &positions, row)?,
-            _ => log.push(row),
         }
+        Ok(read)
     }
-    Ok((frame, log))
 }
 
-/// Adds what the log says. False if it has an event type of the request that the frame has no facet of.
-fn add_log(frame: &mut Frame, request: &FrameRequest, log: &[&QueryResult]) -> Result<bool, StoreError> {
-    let everybody = frame.position(None).filter(|_| request.everybody);
-    let by_name: HashMap<String, usize> = (0..)
-        .zip(&frame.facets)
-        .filter_map(|(position, facet)| Some((facet.name.clone()?, position)))
-        .collect();
-    for row in log {
-        let day = Day::new(row.try_get_by_index(3)?);
-        let new = DayDelta {
-            events: row.try_get_by_index::<i64>(4)?.unsigned_abs(),
-            users: users_of_rows(row.try_get_by_index(8)?, row.try_get_by_index(9)?)?,
+/// The frame of stored rows and a log. `None` if the log has an event type of the request that there is no facet of.
+fn with_log(mut facets: Vec<FacetFrame>, moment: &Moment, request: &FrameRequest) -> Option<Frame> {
+    let to = request.range.to;
+    for facet in &mut facets {
+        let Some(delta) = moment.log.facet(facet.name.as_deref()) else {
+            continue;
         };
-        let name: String = row.try_get_by_index(2)?;
-        let of_type = by_name.get(&name).copied();
-        if of_type.is_none() && request.is_about(&name) {
-            return Ok(false);
-        }
-        for position in of_type.into_iter().chain(everybody) {
-            let facet = &mut frame.facets[position];
-            facet.delta.entry(day).or_default().add(&new);
-            facet.unfolded.insert(day);
-        }
+        facet.delta = match delta.keys().next_back() {
+            Some(last) if *last > to => {
+                let until = delta.range(..=to).map(|(day, delta)| (*day, delta.clone()));
+                Arc::new(until.collect())
+            }
+            _ => Arc::clone(delta),
+        };
+        facet.unfolded = facet.delta.keys().copied().collect();
     }
-    Ok(true)
+    let known: BTreeSet<&str> = facets.iter().filter_map(|facet| facet.name.as_deref()).collect();
+    let touched = |name: &str| {
+        let first = moment.log.facet(Some(name)).and_then(|delta| delta.keys().next());
+        first.is_some_and(|day| *day <= to)
+    };
+    if request
+        .types_of(&moment.log)
+        .any(|name| touched(name) && !known.contains(name))
+    {
+        return None;
+    }
+    drop(known);
+    Some(Frame {
+        basis: moment.basis,
+        horizon: moment.horizon,
+        facets,
+    })
 }
 
 /// The users of a list of ordinals with commas between them.
@@ -483,7 +482,11 @@ pub(crate) fn users_of(list: &str) -> Result<UserSet, StoreError> {
         .map_err(|_| StoreError::internal("a user's ordinal is not below 2^32"))
 }
 
-fn add_row(frame: &mut Frame, positions: &BTreeMap<i32, usize>, row: &QueryResult) -> Result<(), StoreError> {
+fn add_row(
+    facets: &mut [FacetFrame],
+    positions: &BTreeMap<i32, usize>,
+    row: &QueryResult,
+) -> Result<(), StoreError> {
     let facet: i32 = row.try_get_by_index(1)?;
     let Some(position) = positions.get(&facet) else {
         return Err(StoreError::internal("a row of sets has no facet"));
@@ -495,64 +498,35 @@ fn add_row(frame: &mut Frame, positions: &BTreeMap<i32, usize>, row: &QueryResul
         users: count(5)?,
         new_users: count(6)?,
     };
-    frame.facets[*position]
-        .rows
-        .insert(day, (counts, row.try_get_by_index(7)?));
+    let rows = Arc::make_mut(&mut facets[*position].rows);
+    rows.insert(day, (counts, row.try_get_by_index(7)?));
     Ok(())
 }
 
-/// Reads a frame. Part 0: settings. Part 1: the facets. Part 2: their rows in range, and from the earliest day on
-/// that the log touches; with a log, also the days after the range, whose newcomers may turn out to have come earlier. Both are
-/// left out where the fold and the generation are those that the caller knows them of.
-/// Part 3: the log up to the end of the range (later events change nothing in it), for each day and, where types are asked
-/// for, event type the number of events and the users.
+/// Reads the stored rows of a frame. Part 0: the numbers of the fold and of the generation that they are of. Part 1: the
+/// facets. Part 2: their rows.
 pub(crate) fn frame_sql(dialect: Dialect) -> String {
     let wanted = dialect.rows("wanted", NAME_COLUMNS);
-    let [
-        everybody,
-        every_type,
-        from,
-        to,
-        by_type,
-        read_to,
-        fold,
-        generation,
-    ] = [0, 1, 2, 3, 4, 5, 6, 7].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
-    let (users, sets, none) = (joined_users(dialect), joined_sets(dialect), dialect.no_bytes());
+    let [everybody, every_type, from, to] = [0, 1, 2, 3].map(|nth| dialect.parameter(NAME_COLUMNS, nth));
     format!(
         "-- store: frame
 WITH facet AS (
   SELECT facet_id, kind, name, version
   FROM facets
-  WHERE ((kind = 'all' AND {everybody} = 1)
-      OR (kind = 'event_type' AND ({every_type} = 1 OR name IN (SELECT wanted.name FROM {wanted}))))
-    AND EXISTS (
-      SELECT 1
-      FROM settings
-      WHERE (key = 'fold' AND value <> {fold}) OR (key = 'generation' AND value <> {generation})
-    )
+  WHERE (kind = 'all' AND {everybody} = 1)
+    OR (kind = 'event_type' AND ({every_type} = 1 OR name IN (SELECT wanted.name FROM {wanted})))
 )
-SELECT 0 AS part, 0 AS facet_id, key AS name, 0 AS day, 0 AS a, 0 AS b, 0 AS c, 0 AS version, value AS users, {none} AS sets
+SELECT 0 AS part, 0 AS facet_id, key AS name, 0 AS day, CAST(value AS bigint) AS a, 0 AS b, 0 AS c, 0 AS version
 FROM settings
-WHERE key IN ('fold', 'generation', 'timezone', 'horizon')
+WHERE key IN ('fold', 'generation')
 UNION ALL
-SELECT 1, facet_id, name, 0, CASE WHEN kind = 'all' THEN 1 ELSE 0 END, 0, 0, version, '', {none}
+SELECT 1, facet_id, name, 0, CASE WHEN kind = 'all' THEN 1 ELSE 0 END, 0, 0, version
 FROM facet
 UNION ALL
-SELECT 2, activity.facet_id, '', activity.day, activity.events, activity.users, activity.new_users, activity.version, '', {none}
+SELECT 2, activity.facet_id, '', activity.day, activity.events, activity.users, activity.new_users, activity.version
 FROM facet
 JOIN activity ON activity.facet_id = facet.facet_id
-WHERE activity.day <= CASE WHEN EXISTS (SELECT 1 FROM activity_log WHERE day <= {to}) THEN 2147483647 ELSE {read_to} END
-  AND activity.day >= COALESCE((SELECT MIN(day) FROM activity_log WHERE day < {from}), {from})
-UNION ALL
-SELECT 3, 0, name, day, CAST(SUM(events) AS bigint), 0, 0, 0, {users}, {sets}
-FROM (
-  SELECT CASE WHEN {by_type} = 1 THEN event_type ELSE '' END AS name, day, user_no, events, users
-  FROM activity_log
-  WHERE day <= {to}
-    AND ({everybody} = 1 OR {every_type} = 1 OR event_type IN (SELECT wanted.name FROM {wanted}))
-) AS unfolded
-GROUP BY name, day"
+WHERE activity.day BETWEEN {from} AND {to}"
     )
 }
 

@@ -12,7 +12,10 @@ use std::sync::{
 use activity::calendar::{Day, DayRange};
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::frame::{FacetFrame, Frame, FrameRequest};
+use crate::{
+    frame::{FacetFrame, FrameRequest},
+    moment::Basis,
+};
 
 /// The bound of what is kept, in bytes: some hundred questions about a month of every event type.
 const KEPT_BYTES: u64 = 8 * 1024 * 1024;
@@ -23,9 +26,10 @@ const ROW_BYTES: u64 = 64;
 const FACET_BYTES: u64 = 256;
 
 /// The facets of a request with their stored rows.
+#[derive(Clone)]
 pub(crate) struct StoredRows {
-    pub(crate) fold: i64,
-    pub(crate) generation: i64,
+    /// The fold and the generation that they are of.
+    pub(crate) basis: Basis,
     /// The days whose rows were read.
     pub(crate) days: DayRange,
     /// Without anything of the log.
@@ -68,25 +72,18 @@ impl KeptRows {
         self.by_request.get(request)
     }
 
-    /// Keeps the rows of a frame, in which nothing of the log is yet.
-    pub(crate) fn keep(&self, request: &FrameRequest, frame: &Frame, days: DayRange) {
-        let latest = frame
+    /// Keeps what was read.
+    pub(crate) fn keep(&self, request: &FrameRequest, read: &StoredRows) {
+        let latest = read
             .facets
             .iter()
             .filter_map(|facet| facet.rows.keys().next_back());
         if let Some(latest) = latest.max() {
             self.latest_day.fetch_max(latest.number(), Ordering::Relaxed);
         }
-        if count_rows(&frame.facets) > MOST_ROWS {
-            return;
+        if count_rows(&read.facets) <= MOST_ROWS {
+            self.by_request.insert(request.clone(), Arc::new(read.clone()));
         }
-        let kept = StoredRows {
-            fold: frame.fold,
-            generation: frame.generation,
-            days,
-            facets: frame.facets.clone(),
-        };
-        self.by_request.insert(request.clone(), Arc::new(kept));
     }
 
     pub(crate) fn latest_day(&self) -> Day {

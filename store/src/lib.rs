@@ -39,6 +39,7 @@ mod insertion;
 pub mod json;
 mod kept_rows;
 mod keys;
+mod moment;
 pub mod new_event;
 mod one_statement;
 mod ordinals;
@@ -88,6 +89,7 @@ use crate::{
     events_sql::EventsSql,
     insertion::SQLITE_ROWS,
     kept_rows::KeptRows,
+    moment::LatestMoment,
     ordinals::Ordinals,
     pulse::{Pulse, attend},
     rules::Rules,
@@ -206,6 +208,7 @@ struct Inner {
     sql: SqlTexts,
     cache: SetCache,
     answers: Answers,
+    moments: LatestMoment,
     kept_rows: KeptRows,
     rules: RwLock<Rules>,
     ordinals: Ordinals,
@@ -246,6 +249,7 @@ struct SqlTexts {
     activity_from: String,
     write_activity: String,
     write_facets: String,
+    moment: String,
     frame: String,
     day_sets: String,
     seen_sets: String,
@@ -274,6 +278,7 @@ impl SqlTexts {
             activity_from: fold_sql::activity_from(dialect),
             write_activity: fold_sql::write_activity(dialect),
             write_facets: fold_sql::write_facets(dialect),
+            moment: moment::moment_sql(dialect),
             frame: frame::frame_sql(dialect),
             day_sets: sets::day_sets_sql(dialect),
             seen_sets: sets::seen_sets_sql(dialect),
@@ -341,6 +346,7 @@ impl Store {
             sql: SqlTexts::new(dialect),
             cache: SetCache::new(options.cache_bytes),
             answers: Answers::new(),
+            moments: LatestMoment::default(),
             kept_rows: KeptRows::new(),
             rules: RwLock::new(Rules::new(settings, erased)),
             ordinals: Ordinals::new(),

@@ -12,9 +12,10 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     Store, StoreError,
-    answers::{Basis, LARGEST, Size as _},
+    answers::{LARGEST, Size as _},
     database::begin_snapshot,
     frame::{Frame, FrameRequest, Need, View},
+    moment::{Basis, Moment},
     same_day::SameDayQuestion,
 };
 
@@ -114,7 +115,7 @@ impl Store {
         self.ask(move |store| {
             let question = question.clone();
             async move {
-                let computing = store.retention_here(&question, now);
+                let computing = |moment| store.retention_here(&question, moment, now);
                 store
                     .inner
                     .answers
@@ -129,8 +130,9 @@ impl Store {
     async fn retention_here(
         &self,
         question: &RetentionQuestion,
+        moment: Arc<Moment>,
         now: DateTime<Utc>,
-    ) -> Result<(Option<Basis>, Retention), StoreError> {
+    ) -> Result<(Basis, Retention), StoreError> {
         let plan = question.plan();
         let request = question.request(&plan);
         let needs = |frame: &Frame| -> Vec<Need> {
@@ -159,7 +161,7 @@ impl Store {
                 }
             }
         };
-        let frame = self.frame(&self.inner.read, &request).await?;
+        let frame = self.frame(&moment, &request).await?;
         if let Some(view) = self.cached_view(frame, needs) {
             let inputs = Inputs::of(question, &plan, view);
             let order = inputs
@@ -173,7 +175,7 @@ impl Store {
             }
         }
         let snapshot = begin_snapshot(&self.inner.read).await?;
-        let frame = self.frame(&snapshot, &request).await?;
+        let frame = self.frame_in(&snapshot, &request).await?;
         let inputs = Inputs::of(question, &plan, self.load_view(&snapshot, frame, needs).await?);
         let order = match inputs.same_day_question() {
             Some(question) => Some(self.load_same_day(&snapshot, &question).await?),
@@ -190,7 +192,7 @@ impl Store {
         inputs: &Inputs,
         order: Option<DaySets>,
         now: DateTime<Utc>,
-    ) -> Result<(Option<Basis>, Retention), StoreError> {
+    ) -> Result<(Basis, Retention), StoreError> {
         let same_day = match (&order, &question.start_event, &question.return_event) {
             (Some(order), _, _) => SameDay::Ordered(order),
             // Any event makes a user enter, so no return can come before it.
@@ -238,7 +240,7 @@ impl Store {
                 });
             }
         }
-        Ok((Basis::of(&inputs.view.frame), answer))
+        Ok((inputs.view.frame.basis, answer))
     }
 }
 

@@ -12,12 +12,12 @@ use sea_orm::ConnectionTrait;
 
 use crate::{
     Store, StoreError,
-    answers::Basis,
     cache::SetKey,
     database::begin_snapshot,
     filter::Filter,
     filtered::{Passing, Source},
     frame::{Frame, FrameRequest, Need, View},
+    moment::{Basis, Moment},
     passing::{Reading, check_stored, events_by_day},
 };
 
@@ -67,7 +67,7 @@ impl Types {
 }
 
 /// An answer, and what it was computed from if that can be told.
-type Answer = (Option<Basis>, TopEvents);
+type Answer = (Basis, TopEvents);
 
 impl Store {
     /// Ranks event types by events or distinct users, highest first, ties by name ascending; types without events in the
@@ -82,9 +82,9 @@ impl Store {
         self.ask(move |store| {
             let question = question.clone();
             async move {
-                let computing = store.top_events_here(&question);
+                let computing = |moment| store.top_events_here(&question, moment);
                 if question.filter.as_ref().is_some_and(|filter| !filter.is_short()) {
-                    return Ok(computing.await?.1);
+                    return Ok(computing(store.moment().await?).await?.1);
                 }
                 // No part of this answer depends on "now".
                 let now = DateTime::UNIX_EPOCH;
@@ -99,7 +99,11 @@ impl Store {
         .await
     }
 
-    async fn top_events_here(&self, question: &TopEventsQuestion) -> Result<Answer, StoreError> {
+    async fn top_events_here(
+        &self,
+        question: &TopEventsQuestion,
+        moment: Arc<Moment>,
+    ) -> Result<Answer, StoreError> {
         let request = FrameRequest {
             everybody: true,
             every_type: true,
@@ -108,7 +112,7 @@ impl Store {
         };
         let Some(filter) = &question.filter else {
             let needs = |frame: &Frame| needs(question, frame, &Types::Every);
-            let view = self.view(&request, needs).await?;
+            let view = self.view(&moment, &request, needs).await?;
             return Ok(self.answer_of_sets(question, &view, &Types::Every));
         };
         let snapshot = begin_snapshot(&self.inner.read).await?;
@@ -159,7 +163,7 @@ impl Store {
                 (events.sum(), users.len())
             }
         };
-        (Basis::of(frame), top_events(ranked, total_events, total_users))
+        (frame.basis, top_events(ranked, total_events, total_users))
     }
 
     async fn top_events_of_events(
@@ -175,7 +179,7 @@ impl Store {
             names: Vec::new(),
             range,
         };
-        let frame = self.frame(snapshot, &request).await?;
+        let frame = self.frame_in(snapshot, &request).await?;
         let Some(everybody) = frame.position(None).map(|position| &frame.facets[position]) else {
             return Err(StoreError::internal("there is no facet of everybody"));
         };
@@ -195,7 +199,7 @@ impl Store {
             users: users.len(),
         });
         let ranked = rank_totals(question, rows.collect());
-        Ok((Basis::of(&frame), top_events(ranked, total_events, users.len())))
+        Ok((frame.basis, top_events(ranked, total_events, users.len())))
     }
 
     /// Distinct users of a facet over `range`, whose sets the view has.

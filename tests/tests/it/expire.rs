@@ -25,6 +25,7 @@ on_both_databases!(
     a_day_that_cannot_be_the_horizon_is_refused,
     counting_first_changes_nothing,
     an_order_that_nothing_tells_any_more_is_never_guessed,
+    an_order_that_this_store_once_knew_is_not_told_either,
     verify_finds_damage_before_the_horizon,
     rebuild_keeps_the_days_before_the_horizon,
     a_user_is_erased_from_expired_days_as_well,
@@ -243,6 +244,31 @@ async fn an_order_that_nothing_tells_any_more_is_never_guessed(database: TestDat
                 oracle.retention(&question, arrival())
             );
         }
+    }
+}
+
+/// Whoever computed an answer while the order could still be read gives it no longer than others do.
+async fn an_order_that_this_store_once_knew_is_not_told_either(database: TestDatabase) {
+    let store = database.store().await;
+    let text = "
+        2026-03-01T08:00Z ana signup
+        2026-03-01T09:00Z ana open
+        2026-03-02T08:00Z bo signup";
+    ingest(&store, text).await;
+    store.fold_all().await.expect("the fold works");
+    let question = signup_and_open("2026-03-01", "2026-03-02");
+    let before = store.retention(question.clone(), arrival()).await;
+    assert_eq!(
+        show_cohorts(&before.expect("the store answers")),
+        "2026-03-01: 1 [1,0]\n2026-03-02: 1 [0,0]"
+    );
+    expire(&store, "2026-03-02").await;
+    for store in [&store, &database.store().await] {
+        let found = store.retention(question.clone(), arrival()).await;
+        assert!(
+            matches!(&found, Err(StoreError::Invalid { field: "from", .. })),
+            "{found:?}"
+        );
     }
 }
 

@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long many at once may take.
 const ANSWERS: Duration = Duration::from_secs(20);
+/// How long `/healthz` tells what it has found out.
+const HEALTH_MEMORY: Duration = Duration::from_millis(250);
 /// How long after the fault all must be well again.
 const RECOVERY: Duration = Duration::from_secs(10);
 /// How long a load may take to get some events through where nothing is in its way; machines are busy.
@@ -60,6 +62,8 @@ impl Trial {
         let started = Instant::now();
         let answer = self.ask().await;
         check_unavailable(&answer, started, ANSWER);
+        // What health found out before is told for a moment.
+        tokio::time::sleep(HEALTH_MEMORY).await;
         assert_eq!(self.health().await, 503);
         assert_eq!(self.get("/livez").await.status, 200);
     }

@@ -73,6 +73,7 @@ mod live;
 mod machinery;
 mod memory;
 mod migrations;
+mod moments;
 mod one_statement;
 mod operate;
 mod ordinals;

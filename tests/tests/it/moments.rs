@@ -1,0 +1,156 @@
+//! What a store remembers of the log is never used beyond its time: whoever stores, folds or erases, and in whatever order
+//! rows are committed, a question sees everything that was stored before it, once.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use store::Store;
+use tests::database::TestDatabase;
+use tests::events::{Event, arrival, numbered_events};
+use tests::oracle::Oracle;
+use tests::questions::{active_users, retention, top_events};
+
+use crate::checks::{ingest, show_points, store_all, verify_is_clean};
+use crate::erase::erase;
+
+on_both_databases!(
+    what_others_store_and_fold_is_seen_at_once,
+    rows_that_are_committed_late_are_counted,
+    a_log_that_went_back_in_time_is_read_anew,
+    an_erasure_elsewhere_is_seen_at_once,
+    a_log_larger_than_what_is_kept_is_counted,
+);
+
+async fn check_answers(store: &Store, stored: &[Event]) {
+    let oracle = Oracle::new(store.timezone(), stored);
+    for window_days in [1, 3] {
+        let question = active_users("2025-12-30", "2026-01-03", window_days);
+        let found = store.active_users(question.clone(), arrival()).await;
+        assert_eq!(
+            found.expect("the store answers"),
+            oracle.active_users(&question, arrival())
+        );
+    }
+    let question = top_events("2025-12-30", "2026-01-02", 3, activity::top_events::Rank::Events);
+    let found = store.top_events(question.clone()).await;
+    assert_eq!(found.expect("the store answers"), oracle.top_events(&question));
+    let question = retention("2025-12-30", "2026-01-02", activity::calendar::Period::Day, 3);
+    let found = store.retention(question.clone(), arrival()).await;
+    assert_eq!(
+        found.expect("the store answers"),
+        oracle.retention(&question, arrival())
+    );
+}
+
+async fn what_others_store_and_fold_is_seen_at_once(database: TestDatabase) {
+    let stores = [database.store().await, database.store().await];
+    let mut random = StdRng::seed_from_u64(18);
+    let events = numbered_events("seen ", 120);
+    let mut rest = &events[..];
+    let mut stored = Vec::new();
+    while !rest.is_empty() {
+        let (next, later) = rest.split_at(random.random_range(1..=rest.len().min(9)));
+        rest = later;
+        store_all(&stores[random.random_range(0..2)], next).await;
+        stored.extend_from_slice(next);
+        if random.random_bool(0.3) {
+            let max_rows = random.random_range(1..20);
+            let store = &stores[random.random_range(0..2)];
+            store.fold(max_rows).await.expect("the fold works");
+        }
+        for store in &stores {
+            check_answers(store, &stored).await;
+        }
+    }
+    verify_is_clean(&stores[0]).await;
+}
+
+async fn points(store: &Store) -> String {
+    let question = active_users("2026-03-01", "2026-03-02", 1);
+    let points = store.active_users(question, arrival()).await;
+    show_points(&points.expect("the store answers"))
+}
+
+/// On PostgreSQL a transaction may be committed after others whose rows have higher numbers.
+async fn rows_that_are_committed_late_are_counted(database: TestDatabase) {
+    let store = database.store().await;
+    for (number, user) in ["ana", "bo", "cy", "di"].into_iter().enumerate() {
+        ingest(&store, &format!("2026-03-01T08:00Z {user} login #{number}")).await;
+    }
+    let first = database.number("SELECT MIN(seq) FROM activity_log").await;
+    let late = format!("WHERE seq IN ({first}, {})", first + 2);
+    database
+        .execute(&format!("CREATE TABLE late AS SELECT * FROM activity_log {late}"))
+        .await;
+    database
+        .execute(&format!("DELETE FROM activity_log {late}"))
+        .await;
+    assert_eq!(points(&store).await, "2026-03-01 2 2\n2026-03-02 0 0");
+    for (position, expected) in [(2, 3), (0, 4)] {
+        let seq = first + position;
+        database
+            .execute(&format!(
+                "INSERT INTO activity_log SELECT * FROM late WHERE seq = {seq}"
+            ))
+            .await;
+        assert_eq!(
+            points(&store).await,
+            format!("2026-03-01 {expected} {expected}\n2026-03-02 0 0")
+        );
+        assert_eq!(
+            points(&store).await,
+            format!("2026-03-01 {expected} {expected}\n2026-03-02 0 0")
+        );
+    }
+    database.execute("DROP TABLE late").await;
+    verify_is_clean(&store).await;
+}
+
+/// As after a failover to a server that did not get the last transaction.
+async fn a_log_that_went_back_in_time_is_read_anew(database: TestDatabase) {
+    let store = database.store().await;
+    ingest(&store, "2026-03-01T08:00Z ana login #1").await;
+    ingest(&store, "2026-03-01T08:00Z bo login #2").await;
+    assert_eq!(points(&store).await, "2026-03-01 2 2\n2026-03-02 0 0");
+    database
+        .execute("DELETE FROM activity_log WHERE seq = (SELECT MAX(seq) FROM activity_log)")
+        .await;
+    database.execute("DELETE FROM events WHERE user_id = 'bo'").await;
+    assert_eq!(points(&store).await, "2026-03-01 1 1\n2026-03-02 0 0");
+    verify_is_clean(&store).await;
+}
+
+async fn an_erasure_elsewhere_is_seen_at_once(database: TestDatabase) {
+    let [one, other] = [database.store().await, database.store().await];
+    ingest(
+        &one,
+        "2026-03-01T08:00Z ana login\n2026-03-01T08:00Z bo login\n2026-03-02T08:00Z ana login",
+    )
+    .await;
+    assert_eq!(points(&one).await, "2026-03-01 2 2\n2026-03-02 1 0");
+    erase(&other, "ana", false).await;
+    assert_eq!(points(&one).await, "2026-03-01 1 1\n2026-03-02 0 0");
+    verify_is_clean(&one).await;
+}
+
+/// More rows than a store keeps, and numbers too far apart to be asked for one by one.
+async fn a_log_larger_than_what_is_kept_is_counted(database: TestDatabase) {
+    let store = database.store().await;
+    ingest(&store, "2026-03-01T08:00Z ana login\n2026-03-02T08:00Z ana login").await;
+    let first = database.number("SELECT MIN(seq) FROM activity_log").await;
+    for (from, to) in [(first + 5_000, first + 5_001), (first + 6_000, first + 27_000)] {
+        database
+            .execute(&format!(
+                "WITH RECURSIVE numbers (seq) AS (SELECT {from} UNION ALL SELECT seq + 1 FROM numbers WHERE seq < {to})
+                 INSERT INTO activity_log (seq, day, event_type, user_no, events)
+                 SELECT numbers.seq, logged.day, 'login', logged.user_no, 0
+                 FROM numbers
+                 JOIN (SELECT day, user_no FROM activity_log ORDER BY day LIMIT 1) AS logged ON TRUE"
+            ))
+            .await;
+        for _ in 0..2 {
+            assert_eq!(points(&store).await, "2026-03-01 1 1\n2026-03-02 1 0");
+        }
+    }
+    store.fold_all().await.expect("the fold works");
+    assert_eq!(points(&store).await, "2026-03-01 1 1\n2026-03-02 1 0");
+}
