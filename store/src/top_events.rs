@@ -1,6 +1,6 @@
 //! Reads top events.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use activity::{
     calendar::{Day, DayRange},
@@ -12,11 +12,11 @@ use sea_orm::ConnectionTrait;
 
 use crate::{
     Store, StoreError,
-    cache::SetKey,
+    cache::{SetKey, Version},
     database::begin_snapshot,
     filter::Filter,
     filtered::{Passing, Source},
-    frame::{Frame, FrameRequest, Need, View},
+    frame::{FacetFrame, Frame, FrameRequest, Need, View},
     moment::{Basis, Moment},
     passing::{Reading, check_stored, events_by_day},
 };
@@ -111,9 +111,16 @@ impl Store {
             range: question.range(),
         };
         let Some(filter) = &question.filter else {
-            let needs = |frame: &Frame| needs(question, frame, &Types::Every);
+            let frame = self.frame(&moment, &request).await?;
+            let unions = self.known_unions(question, &frame);
+            let less = |frame: &Frame| needs(question, frame, &Types::Every, &unions);
+            if let Some(view) = self.cached_view(frame, less) {
+                return Ok(self.answer_of_sets(question, &view, &Types::Every, &unions));
+            }
+            let unions = Unions::new();
+            let needs = |frame: &Frame| needs(question, frame, &Types::Every, &unions);
             let view = self.view(&moment, &request, needs).await?;
-            return Ok(self.answer_of_sets(question, &view, &Types::Every));
+            return Ok(self.answer_of_sets(question, &view, &Types::Every, &unions));
         };
         let snapshot = begin_snapshot(&self.inner.read).await?;
         let types = match self.source(&snapshot, filter).await? {
@@ -125,14 +132,20 @@ impl Store {
                 return Ok(answer);
             }
         };
-        let view = self
-            .view_in(&snapshot, &request, |frame| needs(question, frame, &types))
-            .await?;
+        let unions = Unions::new();
+        let needs = |frame: &Frame| needs(question, frame, &types, &unions);
+        let view = self.view_in(&snapshot, &request, needs).await?;
         snapshot.commit().await?;
-        Ok(self.answer_of_sets(question, &view, &types))
+        Ok(self.answer_of_sets(question, &view, &types, &unions))
     }
 
-    fn answer_of_sets(&self, question: &TopEventsQuestion, view: &View, types: &Types) -> Answer {
+    fn answer_of_sets(
+        &self,
+        question: &TopEventsQuestion,
+        view: &View,
+        types: &Types,
+        unions: &Unions,
+    ) -> Answer {
         let range = question.range();
         let frame = &view.frame;
         let totals = |position: usize| {
@@ -140,7 +153,7 @@ impl Store {
             TypeTotals {
                 event_type: facet.name.clone().unwrap_or_default(),
                 events: facet.events(range),
-                users: self.distinct_users(view, position, range),
+                users: self.distinct_users(view, position, range, unions.get(&position)),
             }
         };
         let rows = candidates(question, frame, types)
@@ -202,38 +215,36 @@ impl Store {
         Ok((frame.basis, top_events(ranked, total_events, users.len())))
     }
 
-    /// Distinct users of a facet over `range`, whose sets the view has.
-    ///
-    /// While events come in, the last days change all the time and those before them hardly ever, so the union of the
-    /// latter is kept.
-    fn distinct_users(&self, view: &View, position: usize, range: DayRange) -> u64 {
+    /// What is known of the settled days of the facets that may be in the answer.
+    fn known_unions(&self, question: &TopEventsQuestion, frame: &Frame) -> Unions {
+        let range = question.range();
+        let known = |need: Need| {
+            let facet = &frame.facets[need.position];
+            let (settled, _) = settled_and_recent(facet, range);
+            let (key, version) = union_key(facet, settled)?;
+            Some((need.position, self.inner.cache.get(key, version)?.active))
+        };
+        let all = needs(question, frame, &Types::Every, &Unions::new());
+        all.into_iter().filter_map(known).collect()
+    }
+
+    /// Distinct users of a facet over `range`. The view has the sets of all its days, or of the recent ones where the union of
+    /// the settled ones is known.
+    fn distinct_users(
+        &self,
+        view: &View,
+        position: usize,
+        range: DayRange,
+        known: Option<&Arc<UserSet>>,
+    ) -> u64 {
         let facet = &view.frame.facets[position];
-        let yesterday = range.to.plus(-1);
-        let changing = facet
-            .unfolded
-            .first()
-            .map_or(yesterday, |day| yesterday.min(*day));
-        let settled = DayRange {
-            from: range.from,
-            to: changing.plus(-1),
-        };
-        let recent = DayRange {
-            from: changing.max(range.from),
-            to: range.to,
-        };
+        let (settled, recent) = settled_and_recent(facet, range);
         let recent = UserSet::union_of(view.sets(position, recent).map(|(_, row)| &row.active));
-        if settled.length() == 0 {
+        let Some((key, version)) = union_key(facet, settled) else {
             return recent.len();
-        }
-        let rows = facet.rows.range(settled.from..=settled.to);
-        let version = rows.fold((0, 0), |(highest, rows), (_, row)| (row.1.max(highest), rows + 1));
-        let key = SetKey::Union {
-            facet: facet.facet,
-            from: settled.from,
-            to: settled.to,
         };
-        let cached = self.inner.cache.get(key, version).map(|sets| sets.active);
-        let settled = cached.unwrap_or_else(|| {
+        let cached = || self.inner.cache.get(key, version).map(|sets| sets.active);
+        let settled = known.cloned().or_else(cached).unwrap_or_else(|| {
             let sets = view.sets(position, settled).map(|(_, row)| &row.active);
             let union = Arc::new(UserSet::union_of(sets));
             self.inner
@@ -243,6 +254,43 @@ impl Store {
         });
         settled.or_len(&recent)
     }
+}
+
+/// By position of the facet: the users of its settled days.
+type Unions = BTreeMap<usize, Arc<UserSet>>;
+
+/// The days of `range` parted: while events come in, the last ones change all the time and those before them hardly ever, so the
+/// union of the latter is kept.
+fn settled_and_recent(facet: &FacetFrame, range: DayRange) -> (DayRange, DayRange) {
+    let yesterday = range.to.plus(-1);
+    let changing = facet
+        .unfolded
+        .first()
+        .map_or(yesterday, |day| yesterday.min(*day));
+    let settled = DayRange {
+        from: range.from,
+        to: changing.plus(-1),
+    };
+    let recent = DayRange {
+        from: changing.max(range.from),
+        to: range.to,
+    };
+    (settled, recent)
+}
+
+/// Where the union of a facet's sets on settled days is kept, and its version; none where there is no such day.
+fn union_key(facet: &FacetFrame, settled: DayRange) -> Option<(SetKey, Version)> {
+    if settled.length() == 0 {
+        return None;
+    }
+    let rows = facet.rows.range(settled.from..=settled.to);
+    let version = rows.fold((0, 0), |(highest, rows), (_, row)| (row.1.max(highest), rows + 1));
+    let key = SetKey::Union {
+        facet: facet.facet,
+        from: settled.from,
+        to: settled.to,
+    };
+    Some((key, version))
 }
 
 /// The event types of the question with events in its range, by position.
@@ -270,8 +318,9 @@ fn candidates(question: &TopEventsQuestion, frame: &Frame, types: &Types) -> Vec
     }
 }
 
-/// The sets of the candidates, and those that tell how many users there are over all types.
-fn needs(question: &TopEventsQuestion, frame: &Frame, types: &Types) -> Vec<Need> {
+/// The sets of the candidates, and those that tell how many users there are over all types; of the recent days alone where
+/// the union of the settled ones is known.
+fn needs(question: &TopEventsQuestion, frame: &Frame, types: &Types, unions: &Unions) -> Vec<Need> {
     let positions = match types {
         Types::Every => {
             let mut positions = candidates(question, frame, types);
@@ -280,9 +329,13 @@ fn needs(question: &TopEventsQuestion, frame: &Frame, types: &Types) -> Vec<Need
         }
         Types::These(_) => with_events(question, frame, types),
     };
+    let range = question.range();
     let need = |position| Need {
         position,
-        days: question.range(),
+        days: match unions.contains_key(&position) {
+            true => settled_and_recent(&frame.facets[position], range).1,
+            false => range,
+        },
         seen: false,
     };
     positions.into_iter().map(need).collect()
