@@ -80,7 +80,7 @@ impl ActiveUsersQuestion {
     }
 }
 
-/// An answer, and what it was computed from if that can be told.
+/// An answer, and what it was computed from.
 type Answer = (Basis, Vec<ActiveUsersPoint>);
 
 impl Store {

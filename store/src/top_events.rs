@@ -66,7 +66,7 @@ impl Types {
     }
 }
 
-/// An answer, and what it was computed from if that can be told.
+/// An answer, and what it was computed from.
 type Answer = (Basis, TopEvents);
 
 impl Store {
