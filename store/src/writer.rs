@@ -29,6 +29,8 @@ use crate::{IngestOutcome, QueueLimit, Store, StoreError, TRACE_TARGET, new_even
 /// How long callers wait for their transaction, whatever the database does: clients are promised an answer within
 /// five seconds. Longer than a connection is waited for, so that the usual outage is told by its own error.
 const COMMIT_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// What a transaction has of it at least, however long the one before took.
+const LEAST_COMMIT_TIMEOUT: Duration = Duration::from_millis(400);
 /// How many events must wait before another writer takes some: so many that the price of a commit counts for little.
 const CROWD_EVENTS: usize = 40;
 /// How long a transaction that nobody waits for any more may still hold its connection: its statements are ended by the
@@ -91,6 +93,7 @@ struct Submission {
     /// The operation that waits for it, for traces.
     span: Span,
     answer: oneshot::Sender<Answers>,
+    arrived: Instant,
     /// Its room in the queue, given back when it is answered.
     room: Room,
 }
@@ -175,6 +178,7 @@ impl Writer {
             events,
             span: Span::current(),
             answer,
+            arrived: Instant::now(),
             room,
         });
         answered
@@ -281,6 +285,7 @@ async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>, rank: Ra
         Rank::First => (1, &queue.arrived),
         Rank::Helper => (CROWD_EVENTS, &queue.crowded),
     };
+    let mut before = Duration::ZERO;
     loop {
         let submissions = queue.take(least, options.transaction_events.max(1));
         if submissions.is_empty() {
@@ -291,6 +296,9 @@ async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>, rank: Ra
             continue;
         }
         let span = transaction_span(&submissions);
+        let waited = submissions.iter().map(|submission| submission.arrived.elapsed());
+        let limit = commit_timeout(waited.max().unwrap_or_default(), before);
+        let started = Instant::now();
         let mut events = Vec::with_capacity(submissions.len());
         let mut callers = Vec::with_capacity(submissions.len());
         for submission in submissions {
@@ -298,9 +306,10 @@ async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>, rank: Ra
             events.extend(submission.events);
         }
         let all = 0..events.len();
-        let answers = commit(&store, options.observer.as_ref(), &Arc::new(events), all)
+        let answers = commit(&store, options.observer.as_ref(), &Arc::new(events), all, limit)
             .instrument(span)
             .await;
+        before = started.elapsed();
         let unavailable = answers.iter().find_map(|answer| match answer {
             Err(error @ StoreError::Unavailable(_)) => Some(error.clone()),
             _ => None,
@@ -315,6 +324,14 @@ async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>, rank: Ra
             queue.refuse_all(&error);
         }
     }
+}
+
+/// How long a transaction may take whose callers have waited so long, behind one that took so long: they were promised one time for
+/// both. A queue of many quick transactions takes nothing off.
+fn commit_timeout(waited: Duration, before: Duration) -> Duration {
+    COMMIT_TIMEOUT
+        .saturating_sub(waited.min(before))
+        .max(LEAST_COMMIT_TIMEOUT)
 }
 
 /// The span of one transaction: a child of the first operation that waits for it, linked to the others.
@@ -336,6 +353,7 @@ async fn commit(
     observer: &dyn Observer,
     events: &Arc<Vec<NewEvent>>,
     part: Range<usize>,
+    limit: Duration,
 ) -> Answers {
     let started = Instant::now();
     let committing = {
@@ -344,9 +362,9 @@ async fn commit(
     };
     // The task goes on by itself where it is not waited for: cut short, it could leave its connection in a transaction.
     let committing = store.spawn_within(COMMIT_LIMIT, committing);
-    let committed = match tokio::time::timeout(COMMIT_TIMEOUT, committing).await {
+    let committed = match tokio::time::timeout(limit, committing).await {
         Ok(committed) => committed,
-        Err(_) => Err(StoreError::unanswered(COMMIT_TIMEOUT)),
+        Err(_) => Err(StoreError::unanswered(limit)),
     };
     match committed {
         Ok(outcomes) => {
@@ -355,10 +373,31 @@ async fn commit(
         }
         Err(StoreError::Internal(_)) if part.len() > 1 => {
             let middle = part.start + part.len() / 2;
-            let mut answers = Box::pin(commit(store, observer, events, part.start..middle)).await;
-            answers.extend(Box::pin(commit(store, observer, events, middle..part.end)).await);
+            let mut answers = Box::pin(commit(store, observer, events, part.start..middle, limit)).await;
+            answers.extend(Box::pin(commit(store, observer, events, middle..part.end, limit)).await);
             answers
         }
         Err(error) => part.map(|_| Err(error.clone())).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{COMMIT_TIMEOUT, LEAST_COMMIT_TIMEOUT, commit_timeout};
+
+    #[test]
+    fn callers_wait_one_time_for_their_transaction_and_the_one_before() {
+        let [none, short, long] = [0, 100, 2_000].map(Duration::from_millis);
+        assert_eq!(commit_timeout(none, long), COMMIT_TIMEOUT);
+        assert_eq!(commit_timeout(long, long), COMMIT_TIMEOUT - long);
+        assert_eq!(commit_timeout(short, long), COMMIT_TIMEOUT - short);
+        // Behind many quick ones.
+        assert_eq!(commit_timeout(2 * COMMIT_TIMEOUT, short), COMMIT_TIMEOUT - short);
+        assert_eq!(
+            commit_timeout(COMMIT_TIMEOUT, COMMIT_TIMEOUT),
+            LEAST_COMMIT_TIMEOUT
+        );
     }
 }
