@@ -4,7 +4,7 @@
 //! Decoding checks everything: a damaged set is an error, never a wrong number or a panic. A stored set says itself where it
 //! ends, so several of them may stand one behind the other.
 
-use std::sync::Arc;
+use std::borrow::Borrow;
 
 use roaring::{MultiOps, RoaringBitmap};
 
@@ -153,8 +153,8 @@ impl UserSet {
     }
 
     /// Users in any of `sets`.
-    pub fn union_of<'a>(sets: impl IntoIterator<Item = &'a Arc<Self>>) -> Self {
-        Self(sets.into_iter().map(|set| &set.0).union())
+    pub fn union_of<'a, Set: Borrow<Self> + 'a>(sets: impl IntoIterator<Item = &'a Set>) -> Self {
+        Self(sets.into_iter().map(|set| &set.borrow().0).union())
     }
 }
 

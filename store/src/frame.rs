@@ -82,21 +82,26 @@ pub(crate) struct FacetFrame {
 impl FacetFrame {
     /// How many events the facet has on the days of `range`.
     pub(crate) fn events(&self, range: DayRange) -> u64 {
-        if range.length() == 0 {
-            return 0;
-        }
-        let stored: u64 = self
-            .rows
-            .range(range.from..=range.to)
-            .map(|(_, row)| row.0.events)
-            .sum();
-        let new: u64 = self
-            .delta
-            .range(range.from..=range.to)
-            .map(|(_, delta)| delta.events)
-            .sum();
+        let stored: u64 = days_of(&self.rows, range).map(|(_, row)| row.0.events).sum();
+        let new: u64 = days_of(&self.delta, range).map(|(_, delta)| delta.events).sum();
         stored + new
     }
+
+    /// The days of `range` that have a stored row, each with the version of its sets.
+    pub(crate) fn stored(&self, range: DayRange) -> impl Iterator<Item = (Day, i64)> {
+        days_of(&self.rows, range).map(|(day, row)| (*day, row.1))
+    }
+
+    /// Who is in the log on the days of `range`, day by day.
+    pub(crate) fn logged(&self, range: DayRange) -> impl Iterator<Item = &UserSet> {
+        days_of(&self.delta, range).map(|(_, delta)| &delta.users)
+    }
+}
+
+fn days_of<Row>(rows: &BTreeMap<Day, Row>, range: DayRange) -> impl Iterator<Item = (&Day, &Row)> {
+    // A map has no range that ends before it begins.
+    let range = (range.length() > 0).then_some(range.from..=range.to);
+    range.into_iter().flat_map(|range| rows.range(range))
 }
 
 /// Everything a question is about, at one moment.

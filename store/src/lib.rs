@@ -59,6 +59,7 @@ mod tail;
 mod tail_reader;
 mod tail_sql;
 mod top_events;
+mod unions;
 mod users;
 mod verify;
 mod wake;

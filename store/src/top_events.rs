@@ -1,6 +1,6 @@
 //! Reads top events.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use activity::{
     calendar::{Day, DayRange},
@@ -12,13 +12,13 @@ use sea_orm::ConnectionTrait;
 
 use crate::{
     Store, StoreError,
-    cache::{SetKey, Version},
     database::begin_snapshot,
     filter::Filter,
     filtered::{Passing, Source},
-    frame::{FacetFrame, Frame, FrameRequest, Need, View},
+    frame::{Frame, FrameRequest},
     moment::{Basis, Moment},
     passing::{Reading, check_stored, events_by_day},
+    unions::Unions,
 };
 
 /// The event types with the most events or users from `from` to `to`, both included.
@@ -112,15 +112,16 @@ impl Store {
         };
         let Some(filter) = &question.filter else {
             let frame = self.frame(&moment, &request).await?;
-            let unions = self.known_unions(question, &frame);
-            let less = |frame: &Frame| needs(question, frame, &Types::Every, &unions);
-            if let Some(view) = self.cached_view(frame, less) {
-                return Ok(self.answer_of_sets(question, &view, &Types::Every, &unions));
+            let facets = Facets::new(question, &frame, &Types::Every);
+            if let Some(unions) = self.cached_unions(&frame, &facets.all(), question.range()) {
+                return Ok(answer_of_sets(question, &frame, &facets, &unions));
             }
-            let unions = Unions::new();
-            let needs = |frame: &Frame| needs(question, frame, &Types::Every, &unions);
-            let view = self.view(&moment, &request, needs).await?;
-            return Ok(self.answer_of_sets(question, &view, &Types::Every, &unions));
+            let snapshot = begin_snapshot(&self.inner.read).await?;
+            let answer = self
+                .load_answer(&snapshot, question, &request, &Types::Every)
+                .await?;
+            snapshot.commit().await?;
+            return Ok(answer);
         };
         let snapshot = begin_snapshot(&self.inner.read).await?;
         let types = match self.source(&snapshot, filter).await? {
@@ -132,51 +133,24 @@ impl Store {
                 return Ok(answer);
             }
         };
-        let unions = Unions::new();
-        let needs = |frame: &Frame| needs(question, frame, &types, &unions);
-        let view = self.view_in(&snapshot, &request, needs).await?;
+        let answer = self.load_answer(&snapshot, question, &request, &types).await?;
         snapshot.commit().await?;
-        Ok(self.answer_of_sets(question, &view, &types, &unions))
+        Ok(answer)
     }
 
-    fn answer_of_sets(
+    async fn load_answer(
         &self,
+        snapshot: &impl ConnectionTrait,
         question: &TopEventsQuestion,
-        view: &View,
+        request: &FrameRequest,
         types: &Types,
-        unions: &Unions,
-    ) -> Answer {
-        let range = question.range();
-        let frame = &view.frame;
-        let totals = |position: usize| {
-            let facet = &frame.facets[position];
-            TypeTotals {
-                event_type: facet.name.clone().unwrap_or_default(),
-                events: facet.events(range),
-                users: self.distinct_users(view, position, range, unions.get(&position)),
-            }
-        };
-        let rows = candidates(question, frame, types)
-            .into_iter()
-            .map(totals)
-            .collect();
-        let ranked = rank_totals(question, rows);
-        let (total_events, total_users) = match (types, frame.position(None)) {
-            (Types::Every, Some(everybody)) => {
-                let totals = totals(everybody);
-                (totals.events, totals.users)
-            }
-            _ => {
-                let positions = with_events(question, frame, types);
-                let events = positions
-                    .iter()
-                    .map(|position| frame.facets[*position].events(range));
-                let sets = positions.iter().flat_map(|position| view.sets(*position, range));
-                let users = UserSet::union_of(sets.map(|(_, row)| &row.active));
-                (events.sum(), users.len())
-            }
-        };
-        (frame.basis, top_events(ranked, total_events, total_users))
+    ) -> Result<Answer, StoreError> {
+        let frame = self.frame_in(snapshot, request).await?;
+        let facets = Facets::new(question, &frame, types);
+        let unions = self
+            .load_unions(snapshot, &frame, &facets.all(), question.range())
+            .await?;
+        Ok(answer_of_sets(question, &frame, &facets, &unions))
     }
 
     async fn top_events_of_events(
@@ -214,131 +188,74 @@ impl Store {
         let ranked = rank_totals(question, rows.collect());
         Ok((frame.basis, top_events(ranked, total_events, users.len())))
     }
+}
 
-    /// What is known of the settled days of the facets that may be in the answer.
-    fn known_unions(&self, question: &TopEventsQuestion, frame: &Frame) -> Unions {
+/// The facets that tell the answer, by position in the frame.
+struct Facets {
+    /// The event types that may be in the answer: ranked by events, the counts tell which.
+    ranked: Vec<usize>,
+    /// Those that have all events and users.
+    total: Vec<usize>,
+}
+
+impl Facets {
+    fn new(question: &TopEventsQuestion, frame: &Frame, types: &Types) -> Self {
         let range = question.range();
-        let known = |need: Need| {
-            let facet = &frame.facets[need.position];
-            let (settled, _) = settled_and_recent(facet, range);
-            let (key, version) = union_key(facet, settled)?;
-            Some((need.position, self.inner.cache.get(key, version)?.active))
-        };
-        let all = needs(question, frame, &Types::Every, &Unions::new());
-        all.into_iter().filter_map(known).collect()
-    }
-
-    /// Distinct users of a facet over `range`. The view has the sets of all its days, or of the recent ones where the union of
-    /// the settled ones is known.
-    fn distinct_users(
-        &self,
-        view: &View,
-        position: usize,
-        range: DayRange,
-        known: Option<&Arc<UserSet>>,
-    ) -> u64 {
-        let facet = &view.frame.facets[position];
-        let (settled, recent) = settled_and_recent(facet, range);
-        let recent = UserSet::union_of(view.sets(position, recent).map(|(_, row)| &row.active));
-        let Some((key, version)) = union_key(facet, settled) else {
-            return recent.len();
-        };
-        let cached = || self.inner.cache.get(key, version).map(|sets| sets.active);
-        let settled = known.cloned().or_else(cached).unwrap_or_else(|| {
-            let sets = view.sets(position, settled).map(|(_, row)| &row.active);
-            let union = Arc::new(UserSet::union_of(sets));
-            self.inner
-                .cache
-                .insert(key, version, Arc::clone(&union), Arc::clone(&union));
-            union
-        });
-        settled.or_len(&recent)
-    }
-}
-
-/// By position of the facet: the users of its settled days.
-type Unions = BTreeMap<usize, Arc<UserSet>>;
-
-/// The days of `range` parted: while events come in, the last ones change all the time and those before them hardly ever, so the
-/// union of the latter is kept.
-fn settled_and_recent(facet: &FacetFrame, range: DayRange) -> (DayRange, DayRange) {
-    let yesterday = range.to.plus(-1);
-    let changing = facet
-        .unfolded
-        .first()
-        .map_or(yesterday, |day| yesterday.min(*day));
-    let settled = DayRange {
-        from: range.from,
-        to: changing.plus(-1),
-    };
-    let recent = DayRange {
-        from: changing.max(range.from),
-        to: range.to,
-    };
-    (settled, recent)
-}
-
-/// Where the union of a facet's sets on settled days is kept, and its version; none where there is no such day.
-fn union_key(facet: &FacetFrame, settled: DayRange) -> Option<(SetKey, Version)> {
-    if settled.length() == 0 {
-        return None;
-    }
-    let rows = facet.rows.range(settled.from..=settled.to);
-    let version = rows.fold((0, 0), |(highest, rows), (_, row)| (row.1.max(highest), rows + 1));
-    let key = SetKey::Union {
-        facet: facet.facet,
-        from: settled.from,
-        to: settled.to,
-    };
-    Some((key, version))
-}
-
-/// The event types of the question with events in its range, by position.
-fn with_events(question: &TopEventsQuestion, frame: &Frame, types: &Types) -> Vec<usize> {
-    let has_events = |position: &usize| {
-        let facet = &frame.facets[*position];
-        let asked = facet.name.as_deref().is_some_and(|name| types.has(name));
-        asked && facet.events(question.range()) > 0
-    };
-    (0..frame.facets.len()).filter(has_events).collect()
-}
-
-/// The event types that may be in the answer: ranked by events, the counts tell which.
-fn candidates(question: &TopEventsQuestion, frame: &Frame, types: &Types) -> Vec<usize> {
-    let types = with_events(question, frame, types);
-    match question.rank {
-        Rank::Users => types,
-        Rank::Events => rank(types, question.limit(), |position| {
+        let has_events = |position: &usize| {
             let facet = &frame.facets[*position];
-            (
-                facet.events(question.range()),
-                facet.name.clone().unwrap_or_default(),
-            )
-        }),
+            let asked = facet.name.as_deref().is_some_and(|name| types.has(name));
+            asked && facet.events(range) > 0
+        };
+        let with_events: Vec<usize> = (0..frame.facets.len()).filter(has_events).collect();
+        let total = match types {
+            Types::Every => frame.position(None).into_iter().collect(),
+            Types::These(_) => with_events.clone(),
+        };
+        let ranked = match question.rank {
+            Rank::Users => with_events,
+            Rank::Events => rank(with_events, question.limit(), |position| {
+                let facet = &frame.facets[*position];
+                (facet.events(range), facet.name.clone().unwrap_or_default())
+            }),
+        };
+        Self { ranked, total }
+    }
+
+    fn all(&self) -> Vec<usize> {
+        self.ranked.iter().chain(&self.total).copied().collect()
     }
 }
 
-/// The sets of the candidates, and those that tell how many users there are over all types; of the recent days alone where
-/// the union of the settled ones is known.
-fn needs(question: &TopEventsQuestion, frame: &Frame, types: &Types, unions: &Unions) -> Vec<Need> {
-    let positions = match types {
-        Types::Every => {
-            let mut positions = candidates(question, frame, types);
-            positions.extend(frame.position(None));
-            positions
-        }
-        Types::These(_) => with_events(question, frame, types),
-    };
+/// The answer from the unions of the facets' stored days, and what the log adds to them.
+fn answer_of_sets(question: &TopEventsQuestion, frame: &Frame, facets: &Facets, unions: &Unions) -> Answer {
     let range = question.range();
-    let need = |position| Need {
-        position,
-        days: match unions.contains_key(&position) {
-            true => settled_and_recent(&frame.facets[position], range).1,
-            false => range,
-        },
-        seen: false,
+    let users = |positions: &[usize]| {
+        let logged = positions
+            .iter()
+            .flat_map(|position| frame.facets[*position].logged(range));
+        let logged = UserSet::union_of(logged);
+        match positions {
+            [position] => unions[position].or_len(&logged),
+            positions => {
+                UserSet::union_of(positions.iter().map(|position| &unions[position])).or_len(&logged)
+            }
+        }
     };
-    positions.into_iter().map(need).collect()
+    let totals = |position: &usize| {
+        let facet = &frame.facets[*position];
+        TypeTotals {
+            event_type: facet.name.clone().unwrap_or_default(),
+            events: facet.events(range),
+            users: users(&[*position]),
+        }
+    };
+    let ranked = rank_totals(question, facets.ranked.iter().map(totals).collect());
+    let events = facets
+        .total
+        .iter()
+        .map(|position| frame.facets[*position].events(range));
+    let answer = top_events(ranked, events.sum(), users(&facets.total));
+    (frame.basis, answer)
 }
 
 fn rank_totals(question: &TopEventsQuestion, rows: Vec<TypeTotals>) -> Vec<TypeTotals> {

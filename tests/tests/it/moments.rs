@@ -1,9 +1,12 @@
 //! What a store remembers of the log is never used beyond its time: whoever stores, folds or erases, and in whatever order
 //! rows are committed, a question sees everything that was stored before it, once.
 
+use activity::top_events::Rank;
+use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use store::Store;
+use store::filter::{Filter, StringTest};
+use store::{Store, TopEventsQuestion};
 use tests::database::TestDatabase;
 use tests::events::{Event, arrival, numbered_events};
 use tests::oracle::Oracle;
@@ -18,6 +21,7 @@ on_both_databases!(
     a_log_that_went_back_in_time_is_read_anew,
     an_erasure_elsewhere_is_seen_at_once,
     a_log_larger_than_what_is_kept_is_counted,
+    days_that_change_after_many_folds_are_counted_anew,
 );
 
 async fn check_answers(store: &Store, stored: &[Event]) {
@@ -30,7 +34,7 @@ async fn check_answers(store: &Store, stored: &[Event]) {
             oracle.active_users(&question, arrival())
         );
     }
-    let question = top_events("2025-12-30", "2026-01-02", 3, activity::top_events::Rank::Events);
+    let question = top_events("2025-12-30", "2026-01-02", 3, Rank::Events);
     let found = store.top_events(question.clone()).await;
     assert_eq!(found.expect("the store answers"), oracle.top_events(&question));
     let question = retention("2025-12-30", "2026-01-02", activity::calendar::Period::Day, 3);
@@ -153,4 +157,52 @@ async fn a_log_larger_than_what_is_kept_is_counted(database: TestDatabase) {
     }
     store.fold_all().await.expect("the fold works");
     assert_eq!(points(&store).await, "2026-03-01 1 1\n2026-03-02 1 0");
+}
+
+/// Days that no recent fold has written are put together for `topEvents`; a late event or an erasure changes one of them.
+async fn days_that_change_after_many_folds_are_counted_anew(database: TestDatabase) {
+    let store = database.store().await;
+    let mut events = numbered_events("settled ", 140);
+    for (number, event) in events.iter_mut().enumerate() {
+        let days_late = match number {
+            0..60 => number % 4,
+            _ if number % 25 == 0 => number % 3 + 1,
+            _ => 0,
+        };
+        event.occurred_at -= TimeDelta::days(days_late as i64);
+    }
+    let types = Filter::EventType(StringTest::In(vec!["type-1".to_owned(), "type-3".to_owned()]));
+    let types = types.checked().expect("a valid filter");
+    let (early, later) = events.split_at(60);
+    store_all(&store, early).await;
+    let mut stored = early.to_vec();
+    let mut random = StdRng::seed_from_u64(20);
+    for (step, event) in later.iter().enumerate() {
+        store_all(&store, std::slice::from_ref(event)).await;
+        stored.push(event.clone());
+        if step == 40 {
+            let user = &early[1].user_id;
+            erase(&store, user, false).await;
+            stored.retain(|event| event.user_id != *user);
+        }
+        if random.random_bool(0.9) {
+            store.fold_all().await.expect("the fold works");
+        }
+        let oracle = Oracle::new(store.timezone(), &stored);
+        for rank in [Rank::Events, Rank::Users] {
+            for filter in [None, Some(types.clone())] {
+                let question = TopEventsQuestion {
+                    filter,
+                    ..top_events("2025-12-29", "2026-01-01", 2, rank)
+                };
+                let found = store.top_events(question.clone()).await;
+                assert_eq!(
+                    found.expect("the store answers"),
+                    oracle.top_events(&question),
+                    "{step}"
+                );
+            }
+        }
+    }
+    verify_is_clean(&store).await;
 }
