@@ -15,9 +15,10 @@ use crate::{
     database::begin_snapshot,
     filter::Filter,
     filtered::{Passing, Source},
-    frame::{Frame, FrameRequest, LAST_DAY, Need, View, no_days},
+    frame::{Frame, FrameRequest, LAST_DAY},
     moment::{Basis, Moment},
     passing::{Reading, check_stored, events_by_day},
+    view::{Need, View, no_days},
 };
 
 /// How many event types' sets may tell whose past need not be read: beyond that loading them costs more than it saves.

@@ -62,6 +62,7 @@ mod top_events;
 mod unions;
 mod users;
 mod verify;
+mod view;
 mod wake;
 mod write_transaction;
 mod writer;

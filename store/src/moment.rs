@@ -220,9 +220,7 @@ impl Store {
                 return Ok(moment);
             }
         }
-        Err(StoreError::Mismatch(
-            "the reporting time zone of this database keeps changing".to_owned(),
-        ))
+        Err(changing_time_zone())
     }
 
     /// The moment that `snapshot` sees.
@@ -233,9 +231,7 @@ impl Store {
                 return Ok(moment);
             }
         }
-        Err(StoreError::Mismatch(
-            "the reporting time zone of this database keeps changing".to_owned(),
-        ))
+        Err(changing_time_zone())
     }
 
     /// The moment if its days are days of the time zone that this store goes by, which otherwise is read again.
@@ -309,6 +305,10 @@ impl Store {
         }
         Ok(Some(Arc::new(found)))
     }
+}
+
+fn changing_time_zone() -> StoreError {
+    StoreError::Mismatch("the reporting time zone of this database keeps changing".to_owned())
 }
 
 /// Reads the settings that answers depend on, and the log: all of it where the fold or the generation is not the one that the caller

@@ -14,9 +14,10 @@ use crate::{
     Store, StoreError,
     answers::{LARGEST, Size as _},
     database::begin_snapshot,
-    frame::{Frame, FrameRequest, Need, View},
+    frame::{Frame, FrameRequest},
     moment::{Basis, Moment},
     same_day::SameDayQuestion,
+    view::{Need, View},
 };
 
 /// Of the users who entered from `from` to `to`, both included, how many returned in later periods.

@@ -12,8 +12,9 @@ use sea_orm::ConnectionTrait;
 use crate::{
     Store, StoreError,
     cache::{SetKey, Version},
-    frame::{FacetFrame, Frame, no_days},
+    frame::{FacetFrame, Frame},
     sets::{Keeping, LoadedSets, WantedSets},
+    view::no_days,
 };
 
 /// A day that one of so many last folds has written may be written by the next one too.
