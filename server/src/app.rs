@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use chrono::TimeDelta;
-use store::{Folder, FolderOptions, Store, StoreError, Writer, WriterOptions};
+use store::{Checkpointer, Folder, FolderOptions, Store, StoreError, Writer, WriterOptions};
 use tokio::task::JoinHandle;
 
 use crate::auth::{AuthOptions, Gate};
@@ -104,6 +104,7 @@ impl Default for AppOptions {
 pub struct App {
     state: AppState,
     folder: Folder,
+    checkpointer: Checkpointer,
     upkeep_task: JoinHandle<()>,
     keys_task: JoinHandle<()>,
 }
@@ -184,6 +185,7 @@ impl App {
             observer: progress.clone(),
         };
         let folder = Folder::start(store.clone(), folder_options);
+        let checkpointer = Checkpointer::start(store.clone());
         let upkeep_task = tokio::spawn(keep_metrics_small(metrics.clone()));
         let gate = Gate::new(store.clone(), options.clock, &options.auth);
         let keys_task = gate.keep_fresh(options.auth.refresh);
@@ -203,6 +205,7 @@ impl App {
         Ok(Self {
             state,
             folder,
+            checkpointer,
             upkeep_task,
             keys_task,
         })
@@ -236,6 +239,7 @@ impl App {
                 "what is left will be folded at the next start"
             );
         }
+        self.checkpointer.stop().await;
         self.state.store.close().await;
     }
 }

@@ -43,6 +43,8 @@ const SQLITE_READ_CACHE_KIB: u32 = 2 * 1024;
 const SQLITE_LOAD_CACHE_KIB: u32 = 64 * 1024;
 /// Pages of WAL before SQLite copies them into the file: bulk loads are twice as fast as with its default of 1,000.
 const SQLITE_CHECKPOINT_PAGES: &str = "16000";
+/// The same where somebody else copies them ([`crate::checkpoints`]), as long as they do.
+const SQLITE_LATE_CHECKPOINT_PAGES: &str = "64000";
 
 /// What a pool is for; decides how long its statements may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(crate) enum Purpose {
     Questions(Duration),
     /// Migrations, verify, rebuild: as long as it takes.
     Maintenance,
+    /// Checkpoints of SQLite, and nothing else.
+    Checkpoints,
 }
 
 impl Purpose {
@@ -71,7 +75,7 @@ impl Purpose {
             Self::Load => 60_000,
             Self::Read => 10_000,
             Self::Questions(limit) => u32::try_from(limit.as_millis()).unwrap_or(u32::MAX),
-            Self::Maintenance => 0,
+            Self::Maintenance | Self::Checkpoints => 0,
         }
     }
 }
@@ -122,7 +126,11 @@ pub(crate) async fn open_pool(
                     Purpose::Questions(limit) => {
                         pool.after_connect(move |connection, _| Box::pin(limit_time(connection, limit)))
                     }
-                    Purpose::Read | Purpose::Write | Purpose::Load | Purpose::Maintenance => pool,
+                    Purpose::Read
+                    | Purpose::Write
+                    | Purpose::Load
+                    | Purpose::Maintenance
+                    | Purpose::Checkpoints => pool,
                 }
             });
             if let Purpose::Questions(limit) = purpose {
@@ -229,7 +237,7 @@ fn sqlite_options(sqlite: SqliteConnectOptions, purpose: Purpose) -> SqliteConne
     let cache_kib = match purpose {
         Purpose::Load => SQLITE_LOAD_CACHE_KIB,
         Purpose::Write | Purpose::Maintenance => SQLITE_WRITE_CACHE_KIB,
-        Purpose::Read | Purpose::Questions(_) => SQLITE_READ_CACHE_KIB,
+        Purpose::Read | Purpose::Questions(_) | Purpose::Checkpoints => SQLITE_READ_CACHE_KIB,
     };
     let sqlite = sqlite
         .collation(NUMBER_ORDER, compare_number_texts)
@@ -240,11 +248,15 @@ fn sqlite_options(sqlite: SqliteConnectOptions, purpose: Purpose) -> SqliteConne
     if purpose.is_reading() {
         return sqlite.read_only(true);
     }
+    let checkpoint_pages = match purpose {
+        Purpose::Write => SQLITE_LATE_CHECKPOINT_PAGES,
+        _ => SQLITE_CHECKPOINT_PAGES,
+    };
     sqlite
-        .create_if_missing(true)
+        .create_if_missing(purpose != Purpose::Checkpoints)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
+        .pragma("wal_autocheckpoint", checkpoint_pages)
 }
 
 /// Whether a connection that comes back may be used again.

@@ -9,6 +9,7 @@ mod activity_log;
 mod answers;
 mod backup;
 mod cache;
+mod checkpoints;
 mod contention;
 mod copied_events;
 mod database;
@@ -101,6 +102,7 @@ use crate::{
 pub use crate::{
     active_users::ActiveUsersQuestion,
     backup::back_up,
+    checkpoints::Checkpointer,
     database::{PoolUse, connect},
     erase::{ErasedUser, Erasure},
     error::{QueueLimit, StoreError},

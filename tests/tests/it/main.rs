@@ -27,6 +27,7 @@ mod active_users;
 mod app;
 mod backup;
 mod bad_input;
+mod checkpoints;
 mod checks;
 mod concurrency;
 mod containers;
