@@ -51,8 +51,9 @@ impl<Q: Hash + Eq + Clone, A: Size + Clone> Kept<Q, A> {
         {
             return Ok(answer);
         }
-        let (basis, answer) = computing(moment).await?;
-        if answer.size() <= LARGEST {
+        let (basis, answer) = computing(Arc::clone(&moment)).await?;
+        // One of another moment is not seen again while the log holds anything: a snapshot reads a log of its own.
+        if basis == moment.basis && answer.size() <= LARGEST {
             // Once more: while computing, the store may have noticed that the time zone is another one.
             let today = store.settings().calendar.day_of(now);
             self.0.insert(question.clone(), (basis, today, answer.clone()));
