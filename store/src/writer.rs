@@ -4,8 +4,8 @@
 //! was in flight: one caller waits for one commit, a thousand callers share one. No timers. Each caller is answered
 //! after the commit; an event that the database refuses fails alone.
 //!
-//! Further writers help the first one only while a crowd waits. With few events waiting a second transaction beside the
-//! first would only share them out: more commits for the same events, each of which has its price.
+//! Beside a transaction that is under way another one begins only where a crowd waits. With few events waiting it would only
+//! share them out: more commits for the same events, each of which has its price.
 //!
 //! Nobody hangs on a database that is away: a transaction that has no answer within [`COMMIT_TIMEOUT`] is given up (what
 //! becomes of it is unknown, its events may be sent again), and where the database is unavailable to one transaction
@@ -31,7 +31,7 @@ use crate::{IngestOutcome, QueueLimit, Store, StoreError, TRACE_TARGET, new_even
 const COMMIT_TIMEOUT: Duration = Duration::from_millis(4_500);
 /// What a transaction has of it at least, however long the one before took.
 const LEAST_COMMIT_TIMEOUT: Duration = Duration::from_millis(400);
-/// How many events must wait before another writer takes some: so many that the price of a commit counts for little.
+/// How many events must wait for a transaction beside another one: so many that the price of a commit counts for little.
 const CROWD_EVENTS: usize = 40;
 /// How long a transaction that nobody waits for any more may still hold its connection: its statements are ended by the
 /// database long before, unless that is gone without a word.
@@ -103,6 +103,33 @@ struct Waiting {
     submissions: VecDeque<Submission>,
     /// How many events they have.
     events: usize,
+    /// How many transactions are under way.
+    under_way: usize,
+    /// How long the last one took.
+    last: Duration,
+}
+
+impl Waiting {
+    /// Whether a transaction may begin.
+    fn is_due(&self) -> bool {
+        let least = if self.under_way == 0 { 1 } else { CROWD_EVENTS };
+        self.events >= least
+    }
+
+    /// Takes submissions, oldest first, until they have `enough` events.
+    fn take(&mut self, enough: usize) -> Vec<Submission> {
+        let mut taken = Vec::new();
+        let mut events = 0;
+        while events < enough {
+            let Some(submission) = self.submissions.pop_front() else {
+                break;
+            };
+            events += submission.events.len();
+            taken.push(submission);
+        }
+        self.events -= events;
+        taken
+    }
 }
 
 /// Room for events, and for their bytes.
@@ -110,10 +137,8 @@ type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 struct Queue {
     waiting: Mutex<Waiting>,
-    /// Woken for every submission: the first writer.
-    arrived: Notify,
-    /// Woken when a crowd waits: the others.
-    crowded: Notify,
+    /// Woken when a transaction may begin.
+    due: Notify,
     /// One permit for each event that may wait or be under way.
     room: Arc<Semaphore>,
     capacity: usize,
@@ -136,8 +161,7 @@ impl Writer {
         let capacity_bytes = options.queue_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let queue = Arc::new(Queue {
             waiting: Mutex::default(),
-            arrived: Notify::new(),
-            crowded: Notify::new(),
+            due: Notify::new(),
             room: Arc::new(Semaphore::new(capacity)),
             capacity,
             room_bytes: Arc::new(Semaphore::new(capacity_bytes)),
@@ -150,12 +174,8 @@ impl Writer {
         } else {
             options.writers.max(1)
         };
-        for writer in 0..writers {
-            let rank = match writer {
-                0 => Rank::First,
-                _ => Rank::Helper,
-            };
-            tasks.spawn(write(store.clone(), options.clone(), Arc::clone(&queue), rank));
+        for _ in 0..writers {
+            tasks.spawn(write(store.clone(), options.clone(), Arc::clone(&queue)));
         }
         Self {
             queue,
@@ -196,8 +216,7 @@ impl Writer {
         self.queue.room.close();
         let mut tasks = self.tasks.lock().await;
         while !tasks.is_empty() {
-            self.queue.arrived.notify_one();
-            self.queue.crowded.notify_waiters();
+            self.queue.due.notify_waiters();
             let _ = tokio::time::timeout(Duration::from_millis(20), tasks.join_next()).await;
         }
     }
@@ -233,36 +252,33 @@ impl Queue {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.events += submission.events.len();
         waiting.submissions.push_back(submission);
-        let crowd = waiting.events >= CROWD_EVENTS;
+        let is_due = waiting.is_due();
         drop(waiting);
-        self.arrived.notify_one();
-        if crowd {
-            self.crowded.notify_one();
+        if is_due {
+            self.due.notify_one();
         }
     }
 
-    /// Takes submissions, oldest first, until they have `enough` events; none unless at least `least` events wait.
-    fn take(&self, least: usize, enough: usize) -> Vec<Submission> {
+    /// The submissions of a transaction if one may begin, which then is under way.
+    fn begin(&self, enough: usize) -> Option<(Vec<Submission>, UnderWay<'_>)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = Vec::new();
-        if waiting.events < least {
-            return taken;
-        }
-        let mut events = 0;
-        while events < enough {
-            let Some(submission) = waiting.submissions.pop_front() else {
-                break;
+        waiting.is_due().then(|| {
+            waiting.under_way += 1;
+            let under_way = UnderWay {
+                queue: self,
+                started: Instant::now(),
+                before: waiting.last,
             };
-            events += submission.events.len();
-            taken.push(submission);
-        }
-        waiting.events -= events;
-        taken
+            (waiting.take(enough), under_way)
+        })
     }
 
     /// Answers everybody who waits with `error`: they would wait as long as those before them, for the same answer.
     fn refuse_all(&self, error: &StoreError) {
-        for submission in self.take(0, usize::MAX) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let submissions = waiting.take(usize::MAX);
+        drop(waiting);
+        for submission in submissions {
             let answers = submission.events.iter().map(|_| Err(error.clone())).collect();
             // A caller that went away does not want its answer.
             let _ = submission.answer.send(answers);
@@ -270,35 +286,35 @@ impl Queue {
     }
 }
 
-/// Which events a writer takes.
-#[derive(Debug, Clone, Copy)]
-enum Rank {
-    /// Whatever waits.
-    First,
-    /// Some of a crowd.
-    Helper,
+/// A transaction that is under way, until this is dropped.
+struct UnderWay<'a> {
+    queue: &'a Queue,
+    started: Instant,
+    /// How long the one took that was the last to end.
+    before: Duration,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.under_way -= 1;
+        waiting.last = self.started.elapsed();
+    }
 }
 
 /// One writer: takes what waits, commits it, answers; ends when the queue is closed and empty.
-async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>, rank: Rank) {
-    let (least, woken) = match rank {
-        Rank::First => (1, &queue.arrived),
-        Rank::Helper => (CROWD_EVENTS, &queue.crowded),
-    };
-    let mut before = Duration::ZERO;
+async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>) {
     loop {
-        let submissions = queue.take(least, options.transaction_events.max(1));
-        if submissions.is_empty() {
+        let Some((submissions, under_way)) = queue.begin(options.transaction_events.max(1)) else {
             if queue.room.is_closed() && queue.room.available_permits() == queue.capacity {
                 return;
             }
-            woken.notified().await;
+            queue.due.notified().await;
             continue;
-        }
+        };
         let span = transaction_span(&submissions);
         let waited = submissions.iter().map(|submission| submission.arrived.elapsed());
-        let limit = commit_timeout(waited.max().unwrap_or_default(), before);
-        let started = Instant::now();
+        let limit = commit_timeout(waited.max().unwrap_or_default(), under_way.before);
         let mut events = Vec::with_capacity(submissions.len());
         let mut callers = Vec::with_capacity(submissions.len());
         for submission in submissions {
@@ -309,7 +325,7 @@ async fn write(store: Store, options: WriterOptions, queue: Arc<Queue>, rank: Ra
         let answers = commit(&store, options.observer.as_ref(), &Arc::new(events), all, limit)
             .instrument(span)
             .await;
-        before = started.elapsed();
+        drop(under_way);
         let unavailable = answers.iter().find_map(|answer| match answer {
             Err(error @ StoreError::Unavailable(_)) => Some(error.clone()),
             _ => None,
