@@ -72,8 +72,6 @@ pub(crate) struct FacetFrame {
     pub(crate) rows: Arc<BTreeMap<Day, (DayCounts, i64)>>,
     /// What the log holds up to the end of the range and the rows do not have yet.
     pub(crate) delta: Arc<FacetDelta>,
-    /// The days on which the log holds something, also after the rows have it.
-    pub(crate) unfolded: BTreeSet<Day>,
 }
 
 impl FacetFrame {
@@ -236,7 +234,6 @@ impl Store {
                         seen_version: row.try_get_by_index(7)?,
                         rows: Arc::default(),
                         delta: Arc::default(),
-                        unfolded: BTreeSet::new(),
                     });
                 }
                 _ => add_row(&mut read.facets, &positions, &row)?,
@@ -260,7 +257,6 @@ fn with_log(mut facets: Vec<FacetFrame>, moment: &Moment, request: &FrameRequest
             }
             _ => Arc::clone(delta),
         };
-        facet.unfolded = facet.delta.keys().copied().collect();
     }
     let known: BTreeSet<&str> = facets.iter().filter_map(|facet| facet.name.as_deref()).collect();
     let touched = |name: &str| {

@@ -1,12 +1,11 @@
 //! Reads retention.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use activity::{
     calendar::{Day, DayRange, Period},
     retention::{Criterion, DaySets, Entry, Plan, Retention, SameDay, retention, retention_with},
     reuse::{Earlier, Marks},
-    set::UserSet,
 };
 use chrono::{DateTime, Utc};
 
@@ -167,11 +166,9 @@ impl Store {
             let inputs = Inputs::of(question, &plan, view);
             let order = inputs
                 .same_day_question()
-                .map(|question| self.cached_same_day(&question));
-            if order
-                .as_ref()
-                .is_none_or(|order| order.len() == inputs.ambiguous.len())
-            {
+                .map(|question| self.known_order(&question));
+            if order.as_ref().is_none_or(|order| order.unknown.is_empty()) {
+                let order = order.map(|order| order.ordered);
                 return self.compute(question, &plan, &inputs, order, now);
             }
         }
@@ -179,7 +176,7 @@ impl Store {
         let frame = self.frame_in(&snapshot, &request).await?;
         let inputs = Inputs::of(question, &plan, self.load_view(&snapshot, frame, needs).await?);
         let order = match inputs.same_day_question() {
-            Some(question) => Some(self.load_same_day(&snapshot, &question).await?),
+            Some(question) => Some(self.load_order(&snapshot, &question).await?),
             None => None,
         };
         snapshot.commit().await?;
@@ -254,9 +251,9 @@ struct Inputs {
     /// The facets, by position in the view, of two different events that both have occurred.
     two_events: Option<(usize, usize)>,
     entry: Entry,
-    /// The days on which some users who may enter also have a return event, and those users.
-    ambiguous: BTreeMap<Day, UserSet>,
-    /// The days of the same kind whose events have expired: nothing tells the order any more.
+    /// The days on which there are both entries and return events: the order of a user's events may matter.
+    shared_days: Vec<Day>,
+    /// The days on which it does matter for somebody, and whose events have expired: nothing tells it any more.
     expired_days: Vec<Day>,
 }
 
@@ -267,19 +264,14 @@ impl Inputs {
         let start = view.frame.position(question.start_event.as_deref());
         let returning = view.frame.position(question.return_event.as_deref());
         let two_events = start.zip(returning).filter(|_| question.order_matters());
-        let both = |(day, users): (&Day, &Arc<UserSet>)| {
-            let returned = returns.get(day).filter(|_| plan.range.contains(*day))?;
-            let both = returned.and(users);
-            (!both.is_empty()).then_some((*day, both))
-        };
-        let ambiguous: BTreeMap<Day, UserSet> = match two_events {
-            Some(_) => starts.iter().filter_map(both).collect(),
-            None => BTreeMap::new(),
-        };
+        let shared = |day: &Day| plan.range.contains(*day) && returns.contains_key(day);
+        let shared_days = starts.keys().copied().filter(shared);
+        let shared_days: Vec<Day> = two_events.map(|_| shared_days.collect()).unwrap_or_default();
         let horizon = view.frame.horizon;
-        let has_expired = |(day, _): &(Day, UserSet)| horizon.is_some_and(|horizon| *day < horizon);
-        let (expired, ambiguous): (BTreeMap<Day, UserSet>, BTreeMap<Day, UserSet>) =
-            ambiguous.into_iter().partition(has_expired);
+        let has_expired = |day: &Day| horizon.is_some_and(|horizon| *day < horizon);
+        let (expired, shared_days): (Vec<Day>, Vec<Day>) = shared_days.into_iter().partition(has_expired);
+        let matters = |day: &Day| starts[day].and_len(&returns[day]) > 0;
+        let expired_days = expired.into_iter().filter(matters).collect();
         Self {
             view,
             starts,
@@ -287,8 +279,8 @@ impl Inputs {
             nothing: DaySets::new(),
             two_events,
             entry: question.entry,
-            ambiguous,
-            expired_days: expired.into_keys().collect(),
+            shared_days,
+            expired_days,
         }
     }
 
@@ -312,10 +304,13 @@ impl Inputs {
     fn same_day_question(&self) -> Option<SameDayQuestion<'_>> {
         let (start, returning) = self.two_events?;
         Some(SameDayQuestion {
-            start: &self.view.frame.facets[start],
-            returning: &self.view.frame.facets[returning],
+            view: &self.view,
+            start,
+            returning,
             entry: self.entry,
-            days: &self.ambiguous,
+            days: &self.shared_days,
+            starts: &self.starts,
+            returns: &self.returns,
         })
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     error::StoreError,
     fold::ordinal,
     frame::FacetFrame,
+    view::View,
 };
 
 const DAY_COLUMNS: Columns = &[
@@ -42,109 +43,146 @@ const MAX_USERS: u64 = 50_000;
 
 /// Two event types whose order on some days is wanted, at one moment.
 pub(crate) struct SameDayQuestion<'a> {
-    pub(crate) start: &'a FacetFrame,
-    pub(crate) returning: &'a FacetFrame,
+    pub(crate) view: &'a View,
+    /// The facet of the start event, by its position in the view.
+    pub(crate) start: usize,
+    /// That of the return event.
+    pub(crate) returning: usize,
     pub(crate) entry: Entry,
-    /// The days, each with the users who may enter on it and have an event of the second type as well.
-    pub(crate) days: &'a BTreeMap<Day, UserSet>,
+    pub(crate) days: &'a [Day],
+    /// Who may enter on a day.
+    pub(crate) starts: &'a DaySets,
+    /// Who has a return event on a day.
+    pub(crate) returns: &'a DaySets,
+}
+
+/// What the cache and the sets tell of the order.
+#[derive(Default)]
+pub(crate) struct KnownOrder {
+    /// By day, who had a return event at or after their first start event.
+    pub(crate) ordered: DaySets,
+    /// The days for which the events have to be read, and the users who may enter then and have a return event as well.
+    pub(crate) unknown: BTreeMap<Day, UserSet>,
 }
 
 impl SameDayQuestion<'_> {
+    fn facets(&self) -> (&FacetFrame, &FacetFrame) {
+        let facets = &self.view.frame.facets;
+        (&facets[self.start], &facets[self.returning])
+    }
+
     fn key(&self, day: Day) -> SetKey {
+        let (start, returning) = self.facets();
         SetKey::SameDay {
-            start_facet: self.start.facet,
-            return_facet: self.returning.facet,
+            start_facet: start.facet,
+            return_facet: returning.facet,
             entry: self.entry,
             day,
         }
     }
 
-    /// Whether reading the days of each user costs less than reading all events of both types on `days`.
-    fn is_about_few(&self, days: &[Day]) -> bool {
-        let users: u64 = days
-            .iter()
-            .filter_map(|day| Some(self.days.get(day)?.len()))
-            .sum();
+    /// The users of a day who may enter and have a return event as well.
+    fn both(&self, day: Day) -> UserSet {
+        match (self.starts.get(&day), self.returns.get(&day)) {
+            (Some(starts), Some(returns)) => starts.and(returns),
+            _ => UserSet::default(),
+        }
+    }
+
+    /// Whether reading the days of each user costs less than reading all events of both types on these days.
+    fn is_about_few(&self, days: &BTreeMap<Day, UserSet>) -> bool {
+        let (start, returning) = self.facets();
+        let users: u64 = days.values().map(UserSet::len).sum();
         let on = |day: &Day| {
             let range = DayRange { from: *day, to: *day };
-            self.start.events(range) + self.returning.events(range)
+            start.events(range) + returning.events(range)
         };
-        let events: u64 = days.iter().map(on).sum();
+        let events: u64 = days.keys().map(on).sum();
         users <= MAX_USERS && users.saturating_mul(EVENTS_PER_USER) <= events
     }
 
-    /// The version of a day's answer; none while the log holds events of that day.
+    /// The version of a day's answer; none while the log changes the sets of that day.
     fn version(&self, day: Day) -> Option<Version> {
-        if self.start.unfolded.contains(&day) || self.returning.unfolded.contains(&day) {
+        if self.view.is_changed(self.start, day) || self.view.is_changed(self.returning, day) {
             return None;
         }
-        Some((self.start.rows.get(&day)?.1, self.returning.rows.get(&day)?.1))
+        let (start, returning) = self.facets();
+        Some((start.rows.get(&day)?.1, returning.rows.get(&day)?.1))
     }
 }
 
 impl Store {
-    /// The days that the cache has.
-    pub(crate) fn cached_same_day(&self, question: &SameDayQuestion<'_>) -> DaySets {
-        let cached = |day: &Day| {
-            let sets = self
-                .inner
-                .cache
-                .get(question.key(*day), question.version(*day)?)?;
-            Some((*day, sets.active))
-        };
-        question.days.keys().filter_map(cached).collect()
+    /// What is known without reading events.
+    pub(crate) fn known_order(&self, question: &SameDayQuestion<'_>) -> KnownOrder {
+        let mut known = KnownOrder::default();
+        for day in question.days {
+            let version = question.version(*day);
+            if let Some(sets) = version.and_then(|version| self.inner.cache.get(question.key(*day), version))
+            {
+                known.ordered.insert(*day, sets.active);
+                continue;
+            }
+            let both = question.both(*day);
+            if both.is_empty() {
+                let nobody = self.keep_order(question, *day, Arc::default());
+                known.ordered.insert(*day, nobody);
+            } else {
+                known.unknown.insert(*day, both);
+            }
+        }
+        known
     }
 
-    /// Every day of the question, from the cache or from `snapshot`.
-    pub(crate) async fn load_same_day(
+    fn keep_order(&self, question: &SameDayQuestion<'_>, day: Day, users: Arc<UserSet>) -> Arc<UserSet> {
+        if let Some(version) = question.version(day) {
+            let cache = &self.inner.cache;
+            cache.insert(question.key(day), version, Arc::clone(&users), Arc::clone(&users));
+        }
+        users
+    }
+
+    /// The order on every day of the question; what is not known is read in `snapshot`.
+    pub(crate) async fn load_order(
         &self,
         snapshot: &impl ConnectionTrait,
         question: &SameDayQuestion<'_>,
     ) -> Result<DaySets, StoreError> {
-        let mut sets = self.cached_same_day(question);
-        let missing: Vec<Day> = question
-            .days
-            .keys()
-            .filter(|day| !sets.contains_key(day))
-            .copied()
-            .collect();
-        let (Some(start), Some(returning)) = (&question.start.name, &question.returning.name) else {
-            return Ok(sets);
+        let KnownOrder { mut ordered, unknown } = self.known_order(question);
+        let (start, returning) = question.facets();
+        let (Some(start), Some(returning)) = (&start.name, &returning.name) else {
+            return Ok(ordered);
         };
-        if missing.is_empty() {
-            return Ok(sets);
+        if unknown.is_empty() {
+            return Ok(ordered);
         }
         let calendar = self.settings().calendar;
-        let (sql, columns) = if question.is_about_few(&missing) {
-            let users = missing
-                .iter()
-                .flat_map(|day| question.days[day].iter().map(|user| (*day, user)));
+        let (sql, columns) = if question.is_about_few(&unknown) {
+            let of_day = |(day, users): (&Day, &UserSet)| -> Vec<(Day, u32)> {
+                users.iter().map(|user| (*day, user)).collect()
+            };
+            let users = unknown.iter().flat_map(of_day);
             (
                 &self.inner.sql.same_day_of_users,
                 user_columns(users.collect(), calendar),
             )
         } else {
-            (&self.inner.sql.same_day, day_columns(&missing, calendar).into())
+            let days: Vec<Day> = unknown.keys().copied().collect();
+            (&self.inner.sql.same_day, day_columns(&days, calendar).into())
         };
         let single = vec![start.clone().into(), returning.clone().into()];
         let statement = self.inner.dialect.list_statement(sql, columns, single);
-        let mut loaded: DaySets = missing.into_iter().map(|day| (day, Arc::default())).collect();
+        let mut read: BTreeMap<Day, UserSet> =
+            unknown.into_keys().map(|day| (day, UserSet::default())).collect();
         for row in snapshot.query_all_raw(statement).await? {
             let (day, user) = day_and_user(&row)?;
-            if let Some(users) = loaded.get_mut(&day) {
-                Arc::make_mut(users).insert(user);
+            if let Some(users) = read.get_mut(&day) {
+                users.insert(user);
             }
         }
-        for (day, users) in loaded {
-            if let Some(version) = question.version(day) {
-                let (active, joined) = (Arc::clone(&users), Arc::clone(&users));
-                self.inner
-                    .cache
-                    .insert(question.key(day), version, active, joined);
-            }
-            sets.insert(day, users);
+        for (day, users) in read {
+            ordered.insert(day, self.keep_order(question, day, Arc::new(users)));
         }
-        Ok(sets)
+        Ok(ordered)
     }
 }
 

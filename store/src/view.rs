@@ -115,12 +115,17 @@ impl View {
             .collect()
     }
 
+    /// Whether the log makes the sets of a facet on a day others than the stored ones.
+    pub(crate) fn is_changed(&self, position: usize, day: Day) -> bool {
+        let changed = self.changed.get(&position);
+        changed.is_some_and(|changed| changed.contains(&day))
+    }
+
     /// What tells the sets of a facet on the days of `range` from those of another moment.
     pub(crate) fn marks(&self, position: usize, range: DayRange) -> Marks {
-        let changed = self.changed.get(&position);
         let mark = |(day, _)| {
             let stored = self.frame.facets[position].rows.get(&day);
-            match stored.filter(|_| !changed.is_some_and(|changed| changed.contains(&day))) {
+            match stored.filter(|_| !self.is_changed(position, day)) {
                 Some((_, version)) => (day, *version),
                 None => (day, CHANGING),
             }

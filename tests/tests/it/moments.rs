@@ -1,14 +1,15 @@
 //! What a store remembers of the log is never used beyond its time: whoever stores, folds or erases, and in whatever order
 //! rows are committed, a question sees everything that was stored before it, once.
 
+use activity::calendar::Period;
 use activity::top_events::Rank;
 use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::filter::{Filter, StringTest};
-use store::{Store, TopEventsQuestion};
+use store::{RetentionQuestion, Store, TopEventsQuestion};
 use tests::database::TestDatabase;
-use tests::events::{Event, arrival, numbered_events};
+use tests::events::{Event, arrival, events, numbered_events};
 use tests::oracle::Oracle;
 use tests::questions::{active_users, retention, top_events};
 
@@ -19,6 +20,7 @@ on_both_databases!(
     what_others_store_and_fold_is_seen_at_once,
     rows_that_are_committed_late_are_counted,
     a_log_that_went_back_in_time_is_read_anew,
+    a_log_that_went_back_in_time_leaves_no_order_behind,
     an_erasure_elsewhere_is_seen_at_once,
     a_log_larger_than_what_is_kept_is_counted,
     days_that_change_after_many_folds_are_counted_anew,
@@ -37,7 +39,7 @@ async fn check_answers(store: &Store, stored: &[Event]) {
     let question = top_events("2025-12-30", "2026-01-02", 3, Rank::Events);
     let found = store.top_events(question.clone()).await;
     assert_eq!(found.expect("the store answers"), oracle.top_events(&question));
-    let question = retention("2025-12-30", "2026-01-02", activity::calendar::Period::Day, 3);
+    let question = retention("2025-12-30", "2026-01-02", Period::Day, 3);
     let found = store.retention(question.clone(), arrival()).await;
     assert_eq!(
         found.expect("the store answers"),
@@ -120,6 +122,34 @@ async fn a_log_that_went_back_in_time_is_read_anew(database: TestDatabase) {
         .await;
     database.execute("DELETE FROM events WHERE user_id = 'bo'").await;
     assert_eq!(points(&store).await, "2026-03-01 1 1\n2026-03-02 0 0");
+    verify_is_clean(&store).await;
+}
+
+/// A late event makes ana enter earlier, so her order on a later day matters to nobody, until that event is gone.
+async fn a_log_that_went_back_in_time_leaves_no_order_behind(database: TestDatabase) {
+    let folded = events("2026-03-03T08:00Z ana start #1\n2026-03-03T09:00Z ana return #2");
+    let late = events("2026-03-01T08:00Z ana start #3");
+    let before = database.store().await;
+    store_all(&before, &folded).await;
+    before.fold_all().await.expect("the fold works");
+    let store = database.store().await;
+    store_all(&store, &late).await;
+    let question = RetentionQuestion {
+        start_event: Some("start".to_owned()),
+        return_event: Some("return".to_owned()),
+        ..retention("2026-03-01", "2026-03-03", Period::Day, 3)
+    };
+    let check = async |stored: &[Event]| {
+        let found = store.retention(question.clone(), arrival()).await;
+        let expected = Oracle::new(store.timezone(), stored).retention(&question, arrival());
+        assert_eq!(found.expect("the store answers"), expected);
+    };
+    check(&[folded.clone(), late].concat()).await;
+    database.execute("DELETE FROM activity_log").await;
+    database
+        .execute("DELETE FROM events WHERE occurred_at = (SELECT MIN(occurred_at) FROM events)")
+        .await;
+    check(&folded).await;
     verify_is_clean(&store).await;
 }
 
