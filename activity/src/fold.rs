@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{calendar::Day, set::UserSet};
+use crate::{active_users::DayCounts, calendar::Day, set::UserSet};
 
 /// What is kept for one facet on one day.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,6 +90,24 @@ pub fn fold_days(facet: &mut FacetActivity, delta: &FacetDelta) -> (BTreeSet<Day
     (changed, newcomers)
 }
 
+/// The counts that [`fold_days`] would leave, where it takes no more than counting: `delta` is of one day, and `facet` has no later
+/// one that users could move from. `None` elsewhere. `facet` must hold what [`fold`] needs.
+pub fn fold_counts(facet: &FacetActivity, delta: &FacetDelta) -> Option<(Day, DayCounts)> {
+    let (day, new) = delta.iter().next().filter(|_| delta.len() == 1)?;
+    if facet.days.range(day.next()..).next().is_some() {
+        return None;
+    }
+    let nothing = DayActivity::default();
+    let row = facet.days.get(day).unwrap_or(&nothing);
+    let fresh = new.users.len() - new.users.and_len(&facet.seen);
+    let counts = DayCounts {
+        events: row.events + new.events,
+        users: row.active.or_len(&new.users),
+        new_users: row.joined.len() + fresh,
+    };
+    Some((*day, counts))
+}
+
 /// Removes from the `joined` of days after `day` those of `known` that are there, and returns them.
 fn take_from_later_days(
     facet: &mut FacetActivity,
@@ -120,8 +138,8 @@ mod tests {
 
     use proptest::{collection::vec, prelude::proptest, prop_assert_eq};
 
-    use super::{DayDelta, FacetActivity, FacetDelta, fold};
-    use crate::{calendar::Day, recount::Recount, set::UserSet};
+    use super::{DayDelta, FacetActivity, FacetDelta, fold, fold_counts};
+    use crate::{active_users::DayCounts, calendar::Day, recount::Recount, set::UserSet};
 
     fn delta(events: &[(i32, u32)]) -> FacetDelta {
         let mut delta = FacetDelta::new();
@@ -221,6 +239,26 @@ mod tests {
             }
             fold(&mut facet, &delta_of_rows(rest));
             prop_assert_eq!(facet, recounted(&events));
+        }
+
+        #[test]
+        fn counts_are_those_of_the_folded_sets(
+            stored in vec((0..6_i32, 0..20_u32), 0..60),
+            new in vec((4..6_i32, 0..25_u32), 1..12),
+        ) {
+            let mut facet = recounted(&stored);
+            let last_stored = facet.days.keys().next_back().copied();
+            let delta = delta(&new);
+            let counted = fold_counts(&facet, &delta);
+            fold(&mut facet, &delta);
+            let (last, row) = facet.days.last_key_value().expect("a day with events");
+            let is_last_alone = delta.len() == 1 && delta.contains_key(last) && last_stored <= Some(*last);
+            let counts = DayCounts {
+                events: row.events,
+                users: row.active.len(),
+                new_users: row.joined.len(),
+            };
+            prop_assert_eq!(counted, is_last_alone.then_some((*last, counts)));
         }
 
         #[test]

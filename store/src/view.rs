@@ -9,7 +9,7 @@ use std::{
 use activity::{
     active_users::{DayCounts, users_before},
     calendar::{Day, DayRange},
-    fold::{DayActivity, FacetActivity, fold_days},
+    fold::{DayActivity, FacetActivity, fold_counts, fold_days},
     reuse::{CHANGING, Marks},
     set::UserSet,
 };
@@ -85,6 +85,17 @@ impl View {
             seen: loaded.seen.get(&facet.facet).cloned().unwrap_or_default(),
             days: rows.collect(),
         };
+        // Where nobody wants to see the sets, they need not be made.
+        let counted = match need.seen || need.days.length() > 0 {
+            true => None,
+            false => fold_counts(&activity, &facet.delta),
+        };
+        if let Some((day, counts)) = counted {
+            facet.delta = Arc::default();
+            Arc::make_mut(&mut facet.rows).entry(day).or_default().0 = counts;
+            self.changed.insert(position, BTreeSet::from([day]));
+            return;
+        }
         if !facet.delta.is_empty() {
             let (changed, newcomers) = fold_days(&mut activity, &facet.delta);
             // The rows have it from here on.

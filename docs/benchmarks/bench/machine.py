@@ -70,20 +70,35 @@ def end(process, how=signal.SIGTERM):
 
 def cpu_seconds(process_id, with_children=False):
     """User and system time so far; with children, also of those that run and those that have ended."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()
-    own = sum(map(int, fields[11:15] if with_children else fields[11:13])) / TICKS
-    if not with_children:
-        return own
-    children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
-    return own + sum(cpu_seconds_or_zero(child) for child in children)
+    while True:
+        fields = stat(process_id)
+        if not with_children:
+            return ticks(fields[11:13])
+        running = sum(ticks(child[11:13]) for child in map(stat_or_none, every_process()) if child and int(child[1]) == process_id)
+        # What a child took counts for its parent from its end on, so none may have ended meanwhile.
+        if stat(process_id)[13:15] == fields[13:15]:
+            return ticks(fields[11:15]) + running
 
 
-def cpu_seconds_or_zero(process_id):
-    """As `cpu_seconds`, for a process that may have ended since it was listed."""
+def ticks(fields):
+    return sum(map(int, fields)) / TICKS
+
+
+def stat(process_id):
+    """What `/proc/PID/stat` says after the name."""
+    return Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()
+
+
+def stat_or_none(process_id):
+    """As `stat`, for a process that may have ended since it was listed."""
     try:
-        return cpu_seconds(process_id)
+        return stat(process_id)
     except (FileNotFoundError, ProcessLookupError):
-        return 0.0
+        return None
+
+
+def every_process():
+    return [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
 def resident_mb(process_id):

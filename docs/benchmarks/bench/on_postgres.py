@@ -101,8 +101,10 @@ def compare(report, cluster, options, server_program, asked):
 
 def against_references(report, cluster, database, users, options, singles, batches):
     count = min(200_000, options.events)
-    bulk, bulk_cpu = references.postgres_bulk(cluster, database, users, 1, count, 1)
-    bulk_of_two, _ = references.postgres_bulk(cluster, database, users, 2, count, 11)
+    # The better of two: PostgreSQL may just be vacuuming what came in before.
+    best_of = lambda connections, *seeds: max(references.postgres_bulk(cluster, database, users, connections, count, seed) for seed in seeds)
+    bulk, bulk_cpu = best_of(1, 1, 2)
+    bulk_of_two, _ = best_of(2, 11, 21)
     single = references.pgbench_single(cluster, database, users, options.seconds)
     commit_ms = references.postgres_commit_ms(cluster, database, 3)
     report.row("one connection, 500 rows per statement", f"{bulk:,.0f} rows/s, CPU per row {bulk_cpu:.4f} ms")
