@@ -26,8 +26,8 @@ const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The pages in the log that are worth copying: fewer, and pages that change all the time are copied too often.
 const ENOUGH_PAGES: i64 = 4_000;
-/// How often it copies what has come meanwhile. SQLite waits for the disk only where nothing has, and a round has little to do after
-/// another: so one of them waits, and the writing connection has only to wait for what came after it.
+/// How often it copies. SQLite waits for the disk only at the end of a round during which nothing was written; after the first one
+/// they are so short that this happens, and what is left for the writing connection to wait for came after it.
 const ROUNDS: u32 = 4;
 /// The pages that writers may wait for.
 const FEW_PAGES: i64 = 500;
