@@ -55,6 +55,7 @@ mod rules;
 mod same_day;
 mod sets;
 mod settings;
+mod sql_texts;
 mod statements;
 mod tail;
 mod tail_reader;
@@ -89,13 +90,12 @@ use crate::{
     database_file::DatabaseFile,
     dialect::Dialect,
     erased_users::ErasedUsers,
-    events_sql::EventsSql,
-    insertion::SQLITE_ROWS,
     kept_rows::KeptRows,
     moment::LatestMoment,
     ordinals::Ordinals,
     pulse::{Pulse, attend},
     rules::Rules,
+    sql_texts::SqlTexts,
     tail::Tail,
 };
 
@@ -233,66 +233,6 @@ struct Inner {
     tail: Tail,
     /// Rows of the log that were folded here since it was last vacuumed.
     folded_since_vacuum: AtomicU64,
-}
-
-/// The statements of this store's database, made once.
-struct SqlTexts {
-    insert_new_events: String,
-    insert_event_rows: String,
-    insert_events: String,
-    stored_events: String,
-    insert_users: String,
-    find_users: String,
-    append_log: String,
-    /// Of PostgreSQL alone.
-    ingest_in_one: String,
-    known_types: String,
-    insert_types: String,
-    take_log: String,
-    facets_of_log: String,
-    activity_from: String,
-    write_activity: String,
-    write_facets: String,
-    moment: String,
-    frame: String,
-    day_sets: String,
-    seen_sets: String,
-    same_day: String,
-    same_day_of_users: String,
-    events: EventsSql,
-    user_facts: String,
-    event_types: String,
-}
-
-impl SqlTexts {
-    fn new(dialect: Dialect) -> Self {
-        Self {
-            insert_new_events: ingest_sql::insert_new_events(dialect),
-            insert_event_rows: ingest_sql::insert_event_rows(SQLITE_ROWS),
-            insert_events: ingest_sql::insert_events(dialect),
-            stored_events: ingest_sql::stored_events(dialect),
-            insert_users: ordinals::insert_users(dialect),
-            find_users: ordinals::find_users(dialect),
-            append_log: activity_log::append_log(dialect),
-            ingest_in_one: one_statement::ingest_in_one(dialect),
-            known_types: ingest_sql::known_types(dialect),
-            insert_types: ingest_sql::insert_types(dialect),
-            take_log: fold_sql::take_log(dialect),
-            facets_of_log: fold_sql::facets_of_log(dialect),
-            activity_from: fold_sql::activity_from(dialect),
-            write_activity: fold_sql::write_activity(dialect),
-            write_facets: fold_sql::write_facets(dialect),
-            moment: moment::moment_sql(dialect),
-            frame: frame::frame_sql(dialect),
-            day_sets: sets::day_sets_sql(dialect),
-            seen_sets: sets::seen_sets_sql(dialect),
-            same_day: same_day::same_day_sql(dialect),
-            same_day_of_users: same_day::same_day_of_users_sql(dialect),
-            events: EventsSql::new(),
-            user_facts: users::user_facts_sql(dialect),
-            event_types: event_types::event_types_sql(dialect),
-        }
-    }
 }
 
 impl Store {
